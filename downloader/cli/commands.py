@@ -1,0 +1,206 @@
+"""The verbs: settings, a run with its signals and log, the summary, the exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from downloader.cli.arguments import DEMO_OPTIONS
+from downloader.cli.signals import Interruptions
+from downloader.cli.streams import complain, say
+from downloader.errors import DownloaderError, InvalidSettings, UsageError
+from downloader.options import BadValue, Option, check, from_text
+from downloader.policy.urls import printable, redact_secrets
+from downloader.settings import Settings, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from downloader.cli.arguments import Invocation
+    from downloader.report import Report
+    from downloader.session import Session
+
+    Start = Callable[[Callable[[Session], None]], Report]
+
+__all__ = ["run"]
+
+FAILED = 1
+USAGE = 2
+
+
+def run(invocation: Invocation) -> int:
+    """Do what was asked for and return the exit status.
+
+    Raises:
+        KeyboardInterrupt: A signal came before the run began, or after its end.
+    """
+    try:
+        return _VERBS[invocation.verb](invocation)
+    except UsageError as error:
+        complain(error)
+        return USAGE
+    except DownloaderError as error:
+        complain(error)
+    except Exception as error:  # noqa: BLE001 - the process's last resort
+        complain(f"{type(error).__name__}: {error}", "internal error")
+        if _wants_traceback(invocation):
+            _say_traceback(error)
+    return FAILED
+
+
+def _wants_traceback(invocation: Invocation) -> bool:
+    return bool(invocation.flags.get("verbose"))
+
+
+def _say_traceback(error: Exception) -> None:
+    from traceback import format_exception
+
+    for line in "".join(format_exception(error)).splitlines():
+        say(printable(redact_secrets(line)))
+
+
+def _fetch(invocation: Invocation) -> int:
+    if "-" in invocation.sources and sys.stdin is None:
+        raise UsageError("cannot read the list -: standard input is closed")
+    settings = _settings(invocation, invocation.flags)
+
+    def start(on_session: Callable[[Session], None]) -> Report:
+        from downloader.library import run_list
+
+        return run_list(invocation.sources, settings, on_session=on_session)
+
+    return _carry_out(start, settings)
+
+
+def _demo(invocation: Invocation) -> int:
+    own = _own_values(invocation.own)
+    if "output" in invocation.flags:
+        settings = _settings(invocation, invocation.flags)
+        status = _run_demo(settings, own)
+        _tell(settings, f"the files are in {settings.output}")
+        return status
+    with tempfile.TemporaryDirectory(prefix="downloader-demo-") as folder:
+        settings = _settings(invocation, {**invocation.flags, "output": folder})
+        status = _run_demo(settings, own)
+    _tell(settings, f"the files were in {folder}; --output DIR keeps them")
+    return status
+
+
+def _run_demo(settings: Settings, own: Mapping[str, object]) -> int:
+    def start(on_session: Callable[[Session], None]) -> Report:
+        from downloader.demo import run_demo
+
+        return run_demo(
+            settings,
+            files=int(str(own["files"])),
+            latency_seconds=float(str(own["latency"])),
+            seed=int(str(own["seed"])),
+            on_session=on_session,
+        )
+
+    return _carry_out(start, settings)
+
+
+_VERBS: dict[str, Callable[[Invocation], int]] = {"demo": _demo, "fetch": _fetch}
+
+
+def _settings(invocation: Invocation, flags: Mapping[str, object]) -> Settings:
+    settings = load(flags, os.environ, os.getcwd(), invocation.config)
+    if settings.insecure:
+        complain(
+            "CERTIFICATES ARE NOT CHECKED (insecure): whoever sits on the way can read "
+            "and change everything",
+            "warning",
+        )
+    return settings
+
+
+def _own_values(given: Mapping[str, object]) -> dict[str, object]:
+    return {
+        option.name: _own_value(option, given.get(option.name, option.default))
+        for option in DEMO_OPTIONS
+    }
+
+
+def _own_value(option: Option, value: object) -> object:
+    try:
+        return check(option, from_text(option, str(value)))
+    except BadValue as error:
+        raise InvalidSettings(f"{option.flag} {value!r}: {error}") from None
+
+
+def _carry_out(start: Start, settings: Settings) -> int:
+    with _log(settings), Interruptions() as interruptions:
+        report = start(interruptions.attach)
+        interruptions.detach()
+        try:
+            return _finish(report, settings)
+        finally:
+            report.close()
+
+
+def _finish(report: Report, settings: Settings) -> int:
+    _tell(settings, report.text())
+    status = report.exit_code
+    if not _write_report(report, settings.report):
+        status = FAILED
+    if report.interrupted_by is not None:
+        return 128 + report.interrupted_by
+    return status
+
+
+def _tell(settings: Settings, text: str) -> None:
+    if not settings.quiet:
+        say(text)
+
+
+def _write_report(report: Report, path: str | None) -> bool:
+    """True unless a report was asked for and could not be written."""
+    if path is None or (path == "-" and sys.stdout is None):
+        return True
+    try:
+        report.write_json(path)
+    except BrokenPipeError:
+        # Whoever read standard output has had enough, as `head` has.
+        return path == "-" or _complain_of(path, "nobody reads from it")
+    except OSError as error:
+        return _complain_of(path, error.strerror or str(error))
+    return True
+
+
+def _complain_of(path: str, reason: str) -> bool:
+    complain(f"cannot write the report {path}: {reason}")
+    return False
+
+
+class _StderrHandler(logging.Handler):
+    """Records as single lines, escaped, on whatever standard error is just now."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage(), record.levelname.lower())
+
+
+@contextmanager
+def _log(settings: Settings) -> Iterator[None]:
+    """The package's log on standard error, for the time of a run."""
+    logger = logging.getLogger("downloader")
+    handler = _StderrHandler()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(_level(settings))
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
+
+
+def _level(settings: Settings) -> int:
+    if settings.quiet:
+        return logging.ERROR
+    return logging.INFO if settings.verbose else logging.WARNING

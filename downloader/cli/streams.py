@@ -1,0 +1,83 @@
+"""Lines to standard error, and what keeps closed standard streams from doing harm."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ["complain", "end_process", "open_closed_descriptors", "say"]
+
+
+def say(text: str) -> None:
+    """Write a text and a line's end to standard error; a closed one is passed over."""
+    # print() with file=None would write to standard output instead.
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+
+
+def complain(message: object, level: str = "error") -> None:
+    """Say what is wrong in one line, without secrets, that cannot steer a terminal."""
+    from downloader.policy.urls import printable, redact_secrets
+
+    say(f"downloader: {level}: {printable(redact_secrets(str(message)))}")
+
+
+def open_closed_descriptors() -> None:
+    """Point descriptors 0 to 2 at nothing if they are closed.
+
+    Otherwise the next file or socket takes the number, and whatever writes to standard
+    error writes into a download.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is the one just found to be free. Write-only, so
+            # that a list on a closed standard input is an error and not empty.
+            os.open(os.devnull, os.O_WRONLY)
+
+
+def end_process(status: int) -> int:
+    """The status, once what is buffered is out and nothing can hold the exit up.
+
+    Python writes `Exception ignored ... BrokenPipeError` and ends with 120 if a stream
+    breaks while it shuts down; it also joins every thread, even one that hangs on a
+    dead server. Neither may happen to a run that has ended.
+    """
+    _end_on_interrupt()
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            _silence(descriptor)
+    if _has_lingering_threads():
+        os._exit(status)
+    return status
+
+
+def _end_on_interrupt() -> None:
+    """Let a further SIGINT end the process, where Python would print a traceback."""
+    signal = sys.modules.get("signal")
+    if signal is not None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _silence(descriptor: int) -> None:
+    """Let what is still buffered go nowhere when Python flushes it for the last time."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, descriptor)
+    os.close(nothing)
+
+
+def _has_lingering_threads() -> bool:
+    threading = sys.modules.get("threading")
+    if threading is None:
+        return False
+    own = threading.main_thread()
+    return any(one is not own and not one.daemon for one in threading.enumerate())

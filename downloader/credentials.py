@@ -1,0 +1,33 @@
+"""The user's netrc file, read once and only when asked for."""
+
+from __future__ import annotations
+
+import netrc
+import os
+
+from downloader.errors import UsageError
+
+
+def read_netrc() -> dict[str, str]:
+    """`login:password` by host name, from $NETRC or ~/.netrc; empty if there is none.
+
+    The `default` entry is left out: it would hand its password to any host in a list.
+
+    Raises:
+        UsageError: The file is malformed or unreadable.
+    """
+    path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
+    try:
+        hosts = netrc.netrc(path).hosts
+    except FileNotFoundError:
+        return {}
+    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
+        reason = (
+            getattr(error, "msg", None) or getattr(error, "strerror", None) or error
+        )
+        raise UsageError(f"cannot read the netrc file {path}: {reason}") from error
+    return {
+        host.lower(): f"{login}:{password or ''}"
+        for host, (login, _, password) in hosts.items()
+        if host != "default"
+    }

@@ -1,0 +1,124 @@
+"""The exceptions of the package; an expected failure of a download is a value, not one of these.
+
+    DownloaderError
+    ├── UsageError              the caller asked for something impossible
+    │   ├── InvalidUrl          a text is no http or https URL
+    │   ├── InvalidSettings     a flag, key or variable has a value that cannot be used
+    │   └── StrategyUnavailable a strategy's engine is not installed
+    ├── TransportError          one attempt failed on the network; carries its kind
+    ├── DiskError               a file could not be created, written or moved
+    ├── ManifestError           the record of a folder could not be opened or written
+    └── StrategyError           a strategy's mechanism broke, and not through a download
+
+Every exception carries its values as fields, builds its text from them, and survives
+pickling, since it may cross from a worker to the parent.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "DiskError",
+    "DownloaderError",
+    "InvalidSettings",
+    "InvalidUrl",
+    "ManifestError",
+    "StrategyError",
+    "StrategyUnavailable",
+    "TransportError",
+    "UsageError",
+]
+
+
+class DownloaderError(Exception):
+    """The base of every exception that this package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Callable[..., DownloaderError], tuple[object, ...]]:
+        return type(self), tuple(vars(self).values())
+
+
+class UsageError(DownloaderError):
+    """A request that cannot be met as it was put; the text says what to change."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidUrl(UsageError):
+    """A text that is no URL this program can fetch; `message` says why."""
+
+
+class InvalidSettings(UsageError):
+    """A setting with a value that cannot be used; `message` names it, its value and its source."""
+
+
+class StrategyUnavailable(UsageError):
+    """A strategy whose engine is not installed; `message` names the extra to install."""
+
+
+class TransportError(DownloaderError):
+    """An attempt that failed on the network.
+
+    Args:
+        kind: The stable word of the failure, one of `downloader.models.ErrorKind`.
+        detail: What happened, for a person; holds no secret.
+        stale: True if a reused connection died before a byte of the answer came, so
+            that the same request on a fresh one may well succeed (RFC 9112 §9.3.1).
+    """
+
+    def __init__(self, kind: str, detail: str, stale: bool = False) -> None:  # noqa: FBT001, FBT002 - positional for pickling
+        super().__init__(kind, detail)
+        self.kind = kind
+        self.detail = detail
+        self.stale = stale
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}"
+
+
+class DiskError(DownloaderError):
+    """A file that could not be created, written or moved.
+
+    Deliberately no `OSError`: the network's errors are OSErrors too, and a full disk
+    must never be taken for a lost connection.
+    """
+
+    def __init__(self, action: str, path: str, reason: str) -> None:
+        super().__init__(action, path, reason)
+        self.action = action
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot {self.action} {self.path}: {self.reason}"
+
+
+class ManifestError(DownloaderError):
+    """The record of a folder could not be opened or written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot use the manifest {self.path}: {self.reason}"
+
+
+class StrategyError(DownloaderError):
+    """A strategy's own mechanism broke (no process can be started, say)."""
+
+    def __init__(self, strategy: str, reason: str) -> None:
+        super().__init__(strategy, reason)
+        self.strategy = strategy
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"strategy '{self.strategy}' broke: {self.reason}"

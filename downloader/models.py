@@ -1,0 +1,242 @@
+"""The frozen values that pass between the rooms; no behaviour beyond reading themselves.
+
+Those that cross a pipe are array-like msgspec structs: about 0.2 µs to make against
+2.3 µs for a frozen dataclass, and a fifth of pickle's time to encode.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Status(StrEnum):
+    """How a line of the list ended."""
+
+    OK = "ok"
+    UNCHANGED = "unchanged"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class ErrorKind(StrEnum):
+    """The stable words for a failure; a status code's own is made by `http_kind`."""
+
+    TIMEOUT = "timeout"
+    TOO_SLOW = "too_slow"
+    CONNECT = "connect"
+    DNS = "dns"
+    TLS = "tls"
+    TRUNCATED = "truncated"
+    PROTOCOL = "protocol"
+    TOO_LARGE = "too_large"
+    CHECKSUM = "checksum"
+    REDIRECTS = "redirects"
+    INVALID_URL = "invalid_url"
+    BLOCKED = "blocked"
+    ROBOTS = "robots"
+    EXISTS = "exists"
+    DISK = "disk"
+    WORKER_LOST = "worker_lost"
+    INTERRUPTED = "interrupted"
+    INTERNAL = "internal"
+    NOT_TRIED = "not_tried"
+
+
+def http_kind(status: int) -> str:
+    """The failure word for an answer with this status code, `http_404` say."""
+    return f"http_{status}"
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One thing to fetch, as a caller or a line of a list puts it.
+
+    Attributes:
+        url: The URL as it stands there.
+        source: Where that was, `urls.txt:12` say, for messages.
+    """
+
+    url: str
+    source: str = ""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A request that the run has taken in: parsed, named and numbered.
+
+    Attributes:
+        seq: Its row in the report, counted from 0 in the list's order.
+        line: The trimmed line as it stands, a password in it replaced.
+        url: The URL to send, without user name, password or fragment.
+        identity: The URL's normal form, the same for every spelling of it.
+        host: Lower-case host name plus port, the unit of politeness.
+        path: The file's name relative to the output folder, with forward slashes.
+        credentials: `user:password` if the line carried them, never stored.
+    """
+
+    seq: int
+    line: str
+    url: str
+    identity: str
+    host: str
+    path: str
+    credentials: str | None = None
+
+
+class Partial(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What lies in a part file, and the validator under which it may go on.
+
+    Attributes:
+        size_bytes: Bytes already in the part.
+        validator: A strong ETag, or a Last-Modified date that counts as strong
+            (RFC 9110 §8.8.2.2), exactly as the server sent it.
+        total_bytes: The whole representation's length, None if not known.
+    """
+
+    size_bytes: int
+    validator: str
+    total_bytes: int | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One try at a request: all that a worker needs to know about it.
+
+    Attributes:
+        id: Unique in the run; a result names it.
+        url: The URL of this hop.
+        path: The file's final name relative to the output folder.
+        number: Tries so far, this one included; a redirect does not count.
+        hops: Redirects already followed on the way here.
+        credentials: `user:password` from the line, for its own origin only.
+        partial: The part to go on with, None to start from nothing.
+        origin: The origin of the list's line when `hops` led elsewhere, else None.
+    """
+
+    id: int
+    url: str
+    path: str
+    number: int = 1
+    hops: int = 0
+    credentials: str | None = None
+    partial: Partial | None = None
+    origin: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Why an attempt came to nothing.
+
+    Attributes:
+        kind: An `ErrorKind` or `http_NNN`.
+        detail: What happened, for a person; already free of secrets.
+        retry_after_seconds: The server's own wish, None if it had none.
+        stale: True if a reused connection died before any answer.
+    """
+
+    kind: str
+    detail: str
+    retry_after_seconds: float | None = None
+    stale: bool = False
+
+
+class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A whole file under its final name.
+
+    Attributes:
+        size_bytes: Its length on disk.
+        sha256: Its digest in hexadecimal.
+        length_known: False if only the connection's end said that it was whole.
+        etag: The answer's ETag as sent, None if it had none.
+        last_modified: The answer's Last-Modified as sent, None if it had none.
+        modified_ns: The file's own modification time when it was put in place.
+    """
+
+    size_bytes: int
+    sha256: str
+    length_known: bool
+    etag: str | None
+    last_modified: str | None
+    modified_ns: int
+
+
+class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The facts that an attempt brought back; exactly one of the first three is set.
+
+    Attributes:
+        attempt_id: The attempt's id.
+        saved: The file, if it is in place.
+        redirect: The next URL, if the answer points to another host.
+        failure: What went wrong.
+        http_status: The last final status seen, None if there was no answer.
+        hops: Redirects followed in all.
+        seconds: From the moment a worker took it up to its end.
+        received_bytes: Body bytes that came over the network in this attempt.
+        partial: What the part file now holds and may go on with, None if nothing.
+    """
+
+    attempt_id: int
+    saved: Saved | None = None
+    redirect: str | None = None
+    failure: Failure | None = None
+    http_status: int | None = None
+    hops: int = 0
+    seconds: float = 0.0
+    received_bytes: int = 0
+    partial: Partial | None = None
+
+
+class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Progress of a large body: how far an attempt is, throttled by its worker."""
+
+    attempt_id: int
+    received_bytes: int
+    total_bytes: int | None
+
+
+class Returned(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An attempt that its worker gave back untried, to be handed out again."""
+
+    attempt_id: int
+
+
+Fact = AttemptResult | Moved | Returned
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The end of one line of the list; a row of the report.
+
+    Attributes:
+        seq: The row's number, from 0.
+        url: The trimmed line as it stands, a password in it replaced.
+        path: Relative to the output folder; None on failure.
+        bytes: The file's size; 0 on failure.
+        attempts: Tries made; 0 if none was needed or possible.
+        seconds: Time that workers spent on it, over all its attempts.
+        error: None, or a stable kind such as `timeout` or `http_404`.
+        detail: What a person should know about the failure; names file and line
+            of a bad line.
+    """
+
+    seq: int
+    url: str
+    status: Status
+    http_status: int | None = None
+    path: str | None = None
+    bytes: int = 0
+    sha256: str | None = None
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    detail: str | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """True if the file stands complete under `path`."""
+        return self.status is not Status.FAILED
+
+
+class WorkerUsage(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What one worker process has used so far: CPU seconds and its memory's peak."""
+
+    pid: int
+    cpu_seconds: float
+    peak_bytes: int

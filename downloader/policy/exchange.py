@@ -1,0 +1,263 @@
+"""One attempt as a conversation: what to ask next, and what each answer means.
+
+    ┌───────────────► ask ── head ──► judge_head
+    │ Follow                             │
+    └────────────────────────────────────┤
+                                         ├── Leave    the redirect points to another host
+                                         ├── Receive  a body comes ── end ──► judge_end
+                                         └── Failure
+
+Nothing here moves a byte. A driver asks `request_fields`, sends, hands the head in, does
+what the verdict says, and hands the end in; it decides nothing by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from downloader.errors import InvalidUrl
+from downloader.models import ErrorKind, Failure, http_kind
+from downloader.policy import headers, urls
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from downloader.models import Attempt, Partial
+
+# RFC 9110 §15.4: those of the class that name one place to go on to.
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Answers that carry the representation itself. 202 promises one for later, 205 and the
+# others of the class have none to give; taking them for the file would be a lie.
+_WHOLE = frozenset({200, 203, 204})
+_PARTIAL_CONTENT = 206
+_NO_CONTENT = 204
+_REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    408: "Request Timeout",
+    410: "Gone",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
+# Which of its faults it was, some libraries do not say.
+MALFORMED = "the answer is not valid HTTP/1.1"
+_BAD_FRAMING = Failure(ErrorKind.PROTOCOL, MALFORMED)
+# A body of no interest up to this length is read for its connection's sake.
+DRAINED_BYTES = 16 << 10
+# What a message shows of a field that a server sent.
+_SHOWN_CHARACTERS = 200
+
+
+class Follow(NamedTuple):
+    """Ask again, at `url`, on the same host."""
+
+    url: urls.Url
+
+
+class Leave(NamedTuple):
+    """The answer points to another host, whose turn it is not ours to take."""
+
+    url: urls.Url
+
+
+class Receive(NamedTuple):
+    """A body comes: write it from `offset_bytes` on.
+
+    Attributes:
+        offset_bytes: Where in the part it begins; what lies behind is dropped.
+        expected_bytes: How much is to come; None if only its end will tell.
+        total_bytes: The whole file's length, None if not known.
+    """
+
+    offset_bytes: int
+    expected_bytes: int | None
+    total_bytes: int | None
+
+
+Verdict = Follow | Leave | Receive | Failure
+
+
+class Exchange:
+    """The conversation of one attempt; see the module's drawing for the order of calls.
+
+    Args:
+        attempt: What is to be fetched.
+        rules: What the run sends, and to whom.
+        max_redirects: Hops after which the answer is a failure.
+    """
+
+    __slots__ = (
+        "_attempt",
+        "_home",
+        "_max_redirects",
+        "_rules",
+        "answer",
+        "hops",
+        "partial",
+        "status",
+        "url",
+    )
+
+    def __init__(
+        self, attempt: Attempt, rules: headers.HeaderRules, max_redirects: int
+    ) -> None:
+        self._attempt = attempt
+        self._rules = rules
+        self._max_redirects = max_redirects
+        self.url = urls.parse(attempt.url)
+        self._home = attempt.origin or self.url.origin
+        self.hops = attempt.hops
+        self.partial: Partial | None = attempt.partial
+        self.status: int | None = None
+        self.answer: dict[str, str] = {}
+
+    def request_fields(self) -> dict[str, str]:
+        """The header fields of the next request, without Host and Connection."""
+        fields = headers.for_hop(
+            self._rules,
+            self.url,
+            home=self._home,
+            hops=self.hops,
+            credentials=self._attempt.credentials,
+        )
+        if self.partial is not None:
+            fields.update(headers.for_range(self.partial))
+        return fields
+
+    def judge_head(self, status: int, answer: dict[str, str], now: datetime) -> Verdict:
+        """What a final response head means.
+
+        Args:
+            status: Its status code.
+            answer: Its fields by lower-case name, as `headers.fields` gives them.
+            now: The wall clock, for a Retry-After that is a date.
+        """
+        self.status, self.answer = status, answer
+        if status in _REDIRECTS and "location" in answer:
+            return self._judge_redirect(answer["location"])
+        if status in _WHOLE:
+            return self._judge_whole(status, answer)
+        if status == _PARTIAL_CONTENT and self.partial is not None:
+            return self._judge_range(self.partial, answer)
+        wait = headers.retry_after_seconds(answer.get("retry-after"), now)
+        return Failure(http_kind(status), _status_text(status), wait)
+
+    def is_worth_draining(self) -> bool:
+        """True if a body of no interest is so short that reading it saves the connection.
+
+        Redirects and errors mostly carry a few hundred bytes; a new connection costs
+        one round trip, a TLS one two or three.
+        """
+        length = self.answer.get("content-length", "")
+        return (
+            length.isascii() and length.isdigit() and int(length[:9]) <= DRAINED_BYTES
+        )
+
+    def judge_end(self, verdict: Receive, received_bytes: int) -> Failure | None:
+        """What the body's end means; None if it is whole.
+
+        Args:
+            verdict: What `judge_head` had said.
+            received_bytes: What came of this answer's body.
+        """
+        expected = verdict.expected_bytes
+        if expected is None or received_bytes == expected:
+            return None
+        if received_bytes < expected:
+            return Failure(
+                ErrorKind.TRUNCATED,
+                f"the body ended after {received_bytes:,} of {expected:,} bytes",
+            )
+        return Failure(
+            ErrorKind.PROTOCOL,
+            f"the body has {received_bytes:,} bytes, {expected:,} were declared",
+        )
+
+    def validator(self) -> str | None:
+        """Under which validator the part may be gone on with later; None if never."""
+        return headers.strong_validator(self.answer)
+
+    def _judge_redirect(self, location: str) -> Verdict:
+        if self.hops >= self._max_redirects:
+            return Failure(
+                ErrorKind.REDIRECTS, f"more than {self._max_redirects} redirects"
+            )
+        try:
+            target = urls.join(self.url, location)
+        except InvalidUrl as error:
+            where = urls.printable(urls.redact_secrets(location[:_SHOWN_CHARACTERS]))
+            return Failure(
+                ErrorKind.BLOCKED, f"redirected to {where!r}, which is refused: {error}"
+            )
+        self.hops += 1
+        if target.host_key != self.url.host_key:
+            return Leave(target)
+        self.url = target
+        return Follow(target)
+
+    def _judge_whole(self, status: int, answer: dict[str, str]) -> Verdict:
+        framing = _judge_framing(answer)
+        if isinstance(framing, Failure):
+            return framing
+        expected = 0 if status == _NO_CONTENT else framing
+        return Receive(0, expected, expected)
+
+    def _judge_range(self, partial: Partial, answer: dict[str, str]) -> Verdict:
+        """RFC 9110 §15.3.7: a part counts only if it is the one we asked for."""
+        framing = _judge_framing(answer)
+        if isinstance(framing, Failure):
+            return framing
+        carried = headers.content_range(answer.get("content-range"))
+        if carried is None or carried.first is None or carried.last is None:
+            return Failure(ErrorKind.PROTOCOL, "a 206 without a usable Content-Range")
+        length = carried.last - carried.first + 1
+        if carried.first != partial.size_bytes or framing not in {None, length}:
+            return self._begin_again("a 206 carries another range than asked for")
+        if _differs(carried.total_bytes, partial.total_bytes) or self._changed(partial):
+            return self._begin_again("the file changed while parts of it were fetched")
+        if carried.total_bytes is not None and carried.last + 1 != carried.total_bytes:
+            return self._begin_again("a 206 stops short of the end that was asked for")
+        return Receive(partial.size_bytes, length, carried.total_bytes)
+
+    def _changed(self, partial: Partial) -> bool:
+        """True if a 206 shows another validator than the part's (RFC 9110 §15.3.7.3)."""
+        is_etag = partial.validator.startswith('"')
+        field = "etag" if is_etag else "last-modified"
+        return self.answer.get(field, partial.validator).strip() != partial.validator
+
+    @staticmethod
+    def _begin_again(reason: str) -> Failure:
+        # The word of a 416: the part is no use any more, and the next try starts fresh.
+        return Failure(http_kind(416), reason)
+
+
+def _differs(one: int | None, other: int | None) -> bool:
+    return one is not None and other is not None and one != other
+
+
+def _judge_framing(answer: dict[str, str]) -> int | Failure | None:
+    """The body's declared length, None if the transfer coding or the end tells it.
+
+    RFC 9112 §6.3: both framings at once may be an attempt at smuggling, and any coding
+    but chunked was not asked for.
+    """
+    coding = answer.get("transfer-encoding", "").strip().lower()
+    if coding not in {"", "chunked"}:
+        return _BAD_FRAMING
+    try:
+        length = headers.content_length(answer.get("content-length"))
+    except ValueError:
+        return _BAD_FRAMING
+    if coding and length is not None:
+        return _BAD_FRAMING
+    return length
+
+
+def _status_text(status: int) -> str:
+    reason = _REASONS.get(status)
+    return f"the server answered {status}" + (f" {reason}" if reason else "")

@@ -1,0 +1,430 @@
+"""Who may start next: per-host queues and slots, waits, retries.
+
+    add ──► queued ──take──► in flight ──judge──► finished
+              ▲                  │
+              │                  ├── redirect to another host: its queue's head
+              └── due ◄── waiting┘ a failure worth another try
+
+No I/O, no clock, no random number: `now` and `jitter` come in as values. A waiting host
+holds no worker. A *slot* of a host carries one batch of attempts, which its worker runs
+one after another; so a host never sees more connections at once than it has slots.
+
+Memory is bounded by `room`: beyond it the caller keeps requests elsewhere (`spill`) and
+brings them back when `thirsty` names their host.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from downloader.models import Attempt, ErrorKind
+from downloader.policy import retry, urls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from downloader.models import AttemptResult, Entry, Failure, Partial, Saved
+
+# What one host may hold in memory, and all of them together; a request takes about 1 KiB.
+HOST_SHARE = 1_000
+TOTAL_SHARE = 20_000
+# What a host may hold all the same once all together are over their share.
+HOST_MINIMUM = 64
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The run's bounds on hosts and retries.
+
+    Attributes:
+        per_host: Slots of a host; None for no bound.
+        retry: How often and how patiently to try again.
+    """
+
+    per_host: int | None = 8
+    retry: retry.RetryRules = retry.RetryRules()
+
+
+class Ticket:
+    """A request under way through the frontier, with all that befell it."""
+
+    __slots__ = (
+        "entry",
+        "history",
+        "hops",
+        "http_status",
+        "origin",
+        "partial",
+        "seconds",
+        "url",
+    )
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+        self.history = retry.History()
+        self.url = entry.url
+        self.hops = 0
+        self.origin: str | None = None
+        self.partial: Partial | None = None
+        self.seconds = 0.0
+        self.http_status: int | None = None
+
+    def next_attempt(self, attempt_id: int) -> Attempt:
+        """The attempt that a worker is to run now."""
+        return Attempt(
+            attempt_id,
+            self.url,
+            self.entry.path,
+            self.history.number,
+            self.hops,
+            self.entry.credentials,
+            self.partial,
+            self.origin,
+        )
+
+    def restart(self) -> None:
+        """Go back to the list's own URL for the next try."""
+        self.url, self.hops, self.origin = self.entry.url, 0, None
+
+
+class Finished(NamedTuple):
+    """The end of a request: the file, or the failure that nothing more helps against."""
+
+    ticket: Ticket
+    saved: Saved | None
+    failure: Failure | None
+
+
+class Retrying(NamedTuple):
+    """A request that waits for another try."""
+
+    ticket: Ticket
+    failure: Failure
+    delay_seconds: float
+
+
+class Redirected(NamedTuple):
+    """A request that queues at another host now."""
+
+    ticket: Ticket
+
+
+Verdict = Finished | Retrying | Redirected
+
+
+class _Host:
+    """One host's queue, slots and pause."""
+
+    __slots__ = ("held", "is_ready", "key", "paused_until", "queue", "slots", "spilled")
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.queue: deque[Ticket] = deque()
+        self.slots = 0
+        self.held = 0
+        self.spilled = 0
+        self.paused_until = 0.0
+        self.is_ready = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.held or self.spilled or self.slots)
+
+
+class _Slot:
+    """One of a host's slots while a batch holds it."""
+
+    __slots__ = ("host", "remaining")
+
+    def __init__(self, host: _Host, remaining: int) -> None:
+        self.host = host
+        self.remaining = remaining
+
+
+class Frontier:
+    """The requests of a run that are not finished, and the order of their attempts.
+
+    Args:
+        limits: The run's bounds.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._hosts: dict[str, _Host] = {}
+        self._parched: dict[str, _Host] = {}
+        self._ready: deque[_Host] = deque()
+        self._timers: list[tuple[float, int, _Host, Ticket | None]] = []
+        self._in_flight: dict[int, tuple[Ticket, _Slot]] = {}
+        self._serial = count()
+        self._held = 0
+        self._spilled = 0
+        self._queued = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts handed out and not judged yet."""
+        return len(self._in_flight)
+
+    @property
+    def held(self) -> int:
+        """Requests in memory: queued, waiting or in flight."""
+        return self._held
+
+    @property
+    def spilled(self) -> int:
+        """Requests that the caller keeps elsewhere."""
+        return self._spilled
+
+    @property
+    def is_empty(self) -> bool:
+        """True if nothing is left to do of what was added."""
+        return not (self._held or self._spilled)
+
+    def is_hungry(self, low_water: int) -> bool:
+        """True if too little stands ready to start to look no further in the list."""
+        return not self._ready or self._queued < low_water
+
+    def room(self, key: str) -> bool:
+        """True if one more request of this host may be kept in memory."""
+        host = self._hosts.get(key)
+        if host is None:
+            return True
+        share = HOST_SHARE if self._held < TOTAL_SHARE else HOST_MINIMUM
+        return not host.spilled and host.held < share
+
+    def add(self, entry: Entry, partial: Partial | None = None) -> None:
+        """Queue a request; what lies of it already may come along."""
+        ticket = Ticket(entry)
+        ticket.partial = partial
+        host = self._host(entry.host)
+        host.held += 1
+        self._held += 1
+        self._enqueue(host, ticket)
+
+    def spill(self, key: str) -> None:
+        """Count a request that the caller keeps elsewhere, behind those in memory."""
+        host = self._parched[key] = self._host(key)
+        host.spilled += 1
+        self._spilled += 1
+
+    def thirsty(self) -> Iterator[tuple[str, int]]:
+        """The hosts whose spilled requests should come back now, and how many may.
+
+        The caller answers each with `unspill`.
+        """
+        if not self._spilled:
+            return
+        share = HOST_SHARE if self._held < TOTAL_SHARE else HOST_MINIMUM
+        for host in list(self._parched.values()):
+            if host.held <= share // 2:
+                yield host.key, min(host.spilled, share - host.held)
+
+    def unspill(self, key: str, entries: list[Entry]) -> None:
+        """Take spilled requests of a host back into memory, oldest first."""
+        host = self._hosts[key]
+        host.spilled -= len(entries)
+        self._spilled -= len(entries)
+        if not host.spilled:
+            del self._parched[key]
+        for entry in entries:
+            self.add(entry)
+
+    def take(self, now: float, most: int) -> list[Attempt]:
+        """The next batch for a worker: up to `most` attempts of one host, in one slot.
+
+        Returns:
+            An empty list if nothing may start now.
+        """
+        self._wake_due(now)
+        while self._ready:
+            host = self._ready.popleft()
+            host.is_ready = False
+            if host.paused_until > now or not self._has_slot(host):
+                continue
+            batch = self._batch(host, most)
+            self._refresh(host)
+            if batch:
+                return batch
+        return []
+
+    def judge(self, result: AttemptResult, now: float, jitter: float) -> Verdict | None:
+        """What follows from a result.
+
+        Args:
+            result: The facts of an attempt that `take` handed out.
+            now: The clock that `take` is given too.
+            jitter: A random number in [0, 1).
+
+        Returns:
+            None for an attempt that was judged before: a worker that was thought lost
+            may still deliver.
+        """
+        entry = self._in_flight.pop(result.attempt_id, None)
+        if entry is None:
+            return None
+        ticket, slot = entry
+        self._release(slot)
+        ticket.seconds += result.seconds
+        if result.http_status is not None:
+            ticket.http_status = result.http_status
+        if result.redirect is not None:
+            return self._move(ticket, slot.host, result)
+        if result.failure is None:
+            return self._finish(ticket, slot.host, result.saved, None)
+        return self._judge_failure(ticket, slot.host, result, now, jitter)
+
+    def give_back(self, attempt_id: int) -> None:
+        """Queue an attempt again that its worker did not begin."""
+        entry = self._in_flight.pop(attempt_id, None)
+        if entry is None:
+            return
+        ticket, slot = entry
+        if ticket.origin is None:
+            ticket.history.number -= 1
+        self._release(slot)
+        self._enqueue(slot.host, ticket, first=True)
+
+    def path(self, attempt_id: int) -> str | None:
+        """The file that an attempt in flight is for."""
+        entry = self._in_flight.get(attempt_id)
+        return None if entry is None else entry[0].entry.path
+
+    def next_due(self) -> float | None:
+        """When the next waiting request or paused host may go on; None if none waits."""
+        return self._timers[0][0] if self._timers else None
+
+    def drain(self) -> Iterator[Ticket]:
+        """Every request still held, in no special order; the frontier forgets them."""
+        for ticket, _ in self._in_flight.values():
+            yield ticket
+        for _, _, _, waiting in self._timers:
+            if waiting is not None:
+                yield waiting
+        for host in self._hosts.values():
+            yield from host.queue
+        self._in_flight.clear()
+        self._timers.clear()
+        self._hosts.clear()
+        self._parched.clear()
+        self._ready.clear()
+        self._held = self._spilled = self._queued = 0
+
+    def _host(self, key: str) -> _Host:
+        host = self._hosts.get(key)
+        if host is None:
+            host = self._hosts[key] = _Host(key)
+        return host
+
+    def _has_slot(self, host: _Host) -> bool:
+        return self._limits.per_host is None or host.slots < self._limits.per_host
+
+    def _enqueue(self, host: _Host, ticket: Ticket, *, first: bool = False) -> None:
+        if first:
+            host.queue.appendleft(ticket)
+        else:
+            host.queue.append(ticket)
+        self._queued += 1
+        self._refresh(host)
+
+    def _refresh(self, host: _Host) -> None:
+        """Put a host into the round of those that may start, or forget it when idle."""
+        if host.queue and not host.is_ready and self._has_slot(host):
+            host.is_ready = True
+            self._ready.append(host)
+        elif host.is_idle:
+            self._hosts.pop(host.key, None)
+
+    def _batch(self, host: _Host, most: int) -> list[Attempt]:
+        tickets = [host.queue.popleft() for _ in range(min(most, len(host.queue)))]
+        self._queued -= len(tickets)
+        if not tickets:
+            return []
+        slot = _Slot(host, len(tickets))
+        host.slots += 1
+        batch = []
+        for ticket in tickets:
+            if ticket.origin is None:  # a redirect's further hop is no new try
+                ticket.history.number += 1
+            attempt = ticket.next_attempt(next(self._serial))
+            self._in_flight[attempt.id] = (ticket, slot)
+            batch.append(attempt)
+        return batch
+
+    def _release(self, slot: _Slot) -> None:
+        slot.remaining -= 1
+        if not slot.remaining:
+            slot.host.slots -= 1
+            self._refresh(slot.host)
+
+    def _wake_due(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, _, host, ticket = heappop(self._timers)
+            if ticket is None:
+                self._refresh(host)
+            else:
+                self._enqueue(host, ticket, first=True)
+
+    def _finish(
+        self, ticket: Ticket, host: _Host, saved: Saved | None, failure: Failure | None
+    ) -> Finished:
+        host.held -= 1
+        self._held -= 1
+        self._refresh(host)
+        return Finished(ticket, saved, failure)
+
+    def _move(self, ticket: Ticket, host: _Host, result: AttemptResult) -> Redirected:
+        assert result.redirect is not None
+        target = urls.parse(result.redirect)
+        ticket.origin = ticket.origin or urls.parse(ticket.url).origin
+        ticket.url, ticket.hops = target.text, result.hops
+        host.held -= 1
+        self._refresh(host)
+        goal = self._host(target.host_key)
+        goal.held += 1
+        self._enqueue(goal, ticket, first=True)
+        return Redirected(ticket)
+
+    def _judge_failure(
+        self,
+        ticket: Ticket,
+        host: _Host,
+        result: AttemptResult,
+        now: float,
+        jitter: float,
+    ) -> Verdict:
+        failure = result.failure
+        assert failure is not None
+        history = ticket.history
+        history.losses += failure.kind == ErrorKind.WORKER_LOST
+        history.stale += failure.stale
+        history.restarts += failure.kind == "http_416"
+        again = retry.decide(failure, history, self._limits.retry, jitter)
+        if again is None:
+            return self._finish(ticket, host, None, failure)
+        if not again.counts:
+            history.number -= 1
+        ticket.partial = None if again.drops_part else result.partial or ticket.partial
+        ticket.restart()
+        home = self._return_home(ticket, host)
+        due = now + again.delay_seconds
+        if again.pauses_host:
+            self._pause(host, due)
+        heappush(self._timers, (due, next(self._serial), home, ticket))
+        return Retrying(ticket, failure, again.delay_seconds)
+
+    def _return_home(self, ticket: Ticket, host: _Host) -> _Host:
+        """The next try starts at the list's URL, whose host holds it again."""
+        home = self._host(ticket.entry.host)
+        if home is not host:
+            host.held -= 1
+            home.held += 1
+            self._refresh(host)
+        return home
+
+    def _pause(self, host: _Host, until: float) -> None:
+        host.paused_until = max(host.paused_until, until)
+        heappush(self._timers, (host.paused_until, next(self._serial), host, None))

@@ -1,0 +1,196 @@
+"""What request headers go to which hop, and how response fields are read."""
+
+from __future__ import annotations
+
+import base64
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from downloader.models import Partial
+    from downloader.policy.urls import Url
+
+# Fields that may open a door or mislead a virtual host: they go to one origin only.
+SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization", "host"})
+
+# Longer numbers overflow what files can hold: 18 digits are 888 PiB.
+_MOST_DIGITS = 18
+# RFC 9110 §8.8.2.2 asks for "well after"; a minute leaves room for clocks that disagree.
+_STRONG_DATE_SECONDS = 60
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class HeaderRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What the run sends, and to whom; fixed for the run, known to every worker.
+
+    Attributes:
+        common: Fields for every request; they replace the defaults of the same name.
+        sensitive: Fields that only `sensitive_origin` gets.
+        sensitive_origin: The origin of the list's first URL.
+        by_host: Fields for one host, by name or by name and port.
+        netrc: `user:password` by host name, from the user's netrc file.
+    """
+
+    common: Pairs = ()
+    sensitive: Pairs = ()
+    sensitive_origin: str | None = None
+    by_host: dict[str, Pairs] = {}
+    netrc: dict[str, str] = {}
+
+
+def split(pairs: Pairs) -> tuple[Pairs, Pairs]:
+    """The given fields as (common, sensitive)."""
+    common = tuple(pair for pair in pairs if pair[0].lower() not in SENSITIVE)
+    sensitive = tuple(pair for pair in pairs if pair[0].lower() in SENSITIVE)
+    return common, sensitive
+
+
+def for_hop(
+    rules: HeaderRules, url: Url, *, home: str, hops: int, credentials: str | None
+) -> dict[str, str]:
+    """The request's fields for one hop.
+
+    Args:
+        rules: The run's rules.
+        url: Where this hop goes.
+        home: The origin of the list's own URL; its credentials go nowhere else.
+        hops: Redirects followed so far; a netrc entry is not used after one.
+        credentials: `user:password` from the list's URL.
+    """
+    fields = {
+        "accept": ("Accept", "*/*"),
+        "accept-encoding": ("Accept-Encoding", "identity"),
+    }
+    if url.origin == home and credentials is not None:
+        fields["authorization"] = ("Authorization", basic(credentials))
+    elif hops == 0 and url.host in rules.netrc:
+        fields["authorization"] = ("Authorization", basic(rules.netrc[url.host]))
+    _add(fields, rules.common)
+    if url.origin == rules.sensitive_origin:
+        _add(fields, rules.sensitive)
+    if rules.by_host:
+        _add(fields, rules.by_host.get(url.host, ()))
+        _add(fields, rules.by_host.get(url.host_key, ()))
+    return dict(fields.values())
+
+
+def basic(credentials: str) -> str:
+    """The Basic credentials for `user:password` (RFC 7617 §2, in UTF-8)."""
+    return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")
+
+
+def for_range(partial: Partial) -> dict[str, str]:
+    """The fields that ask for the rest of a part, or for all if it changed (RFC 9110 §13.1.5)."""
+    return {"Range": f"bytes={partial.size_bytes}-", "If-Range": partial.validator}
+
+
+def _add(fields: dict[str, tuple[str, str]], pairs: Pairs) -> None:
+    """Put pairs over what is there; a name given twice makes a list (RFC 9110 §5.3)."""
+    fresh: dict[str, tuple[str, str]] = {}
+    for name, value in pairs:
+        key = name.lower()
+        separator = "; " if key == "cookie" else ", "
+        before = f"{fresh[key][1]}{separator}" if key in fresh else ""
+        fresh[key] = (name, before + value)
+    fields.update(fresh)
+
+
+def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.2)."""
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        key = name.lower()
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined
+
+
+_CONTENT_RANGE = re.compile(
+    r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(?:(\d{1,18})|\*)", re.ASCII | re.IGNORECASE
+)
+
+
+class ContentRange(msgspec.Struct, frozen=True):
+    """A parsed Content-Range (RFC 9110 §14.4); `first` is None in a 416's form."""
+
+    first: int | None
+    last: int | None
+    total_bytes: int | None
+
+
+def content_range(value: str | None) -> ContentRange | None:
+    """The range that an answer says it carries; None if missing or malformed."""
+    match = _CONTENT_RANGE.fullmatch((value or "").strip())
+    if match is None:
+        return None
+    first, last, total = (
+        None if group is None else int(group) for group in match.groups()
+    )
+    if first is not None and last is not None and last < first:
+        return None
+    if last is not None and total is not None and total <= last:
+        return None
+    return ContentRange(first, last, total)
+
+
+def content_length(value: str | None) -> int | None:
+    """The declared length; None if absent.
+
+    Raises:
+        ValueError: It is no plain decimal number, or several were sent (RFC 9110 §8.6
+            lets a recipient refuse them, and a proxy in between may have read another).
+    """
+    if value is None:
+        return None
+    text = value.strip()
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ValueError(value)
+    return int(text)
+
+
+def date(value: str | None) -> datetime | None:
+    """An HTTP date (RFC 9110 §5.6.7) as an aware UTC time; None if absent or malformed."""
+    if not value:
+        return None
+    try:
+        moment = parsedate_to_datetime(value.strip())
+    except (ValueError, IndexError, TypeError, OverflowError):
+        return None
+    return (
+        moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    )
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """The wait that a server asks for (RFC 9110 §10.2.3), as seconds or a date; None if none."""
+    if not value:
+        return None
+    text = value.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    moment = date(text)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def strong_validator(answer: dict[str, str]) -> str | None:
+    """What If-Range may carry: a strong ETag, else a Last-Modified that counts as strong.
+
+    A Last-Modified is strong only if the answer's own Date is well after it (RFC 9110
+    §8.8.2.2).
+    """
+    etag = answer.get("etag", "").strip()
+    if _STRONG_ETAG.fullmatch(etag):
+        return etag
+    modified, sent = date(answer.get("last-modified")), date(answer.get("date"))
+    if etag or modified is None or sent is None:
+        return None
+    is_strong = (sent - modified).total_seconds() >= _STRONG_DATE_SECONDS
+    return answer["last-modified"].strip() if is_strong else None

@@ -1,0 +1,487 @@
+"""URLs as texts: read, repaired for sending, compared, joined, and made fit to be shown.
+
+Two forms matter. What is *sent* changes as little as possible, as the WHATWG URL
+Standard has it, so that signed URLs survive. What is *compared* (`identity`) is the
+normal form of RFC 3986 §6.2.2. Nothing here resolves a name or opens a connection.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from downloader.errors import InvalidUrl
+
+__all__ = [
+    "MAX_LENGTH",
+    "Url",
+    "identity",
+    "join",
+    "parse",
+    "printable",
+    "redact",
+    "redact_secrets",
+]
+
+MAX_LENGTH = 16_384
+"""Longest text that is read as a URL; servers refuse far shorter ones with a 414."""
+
+_SHOWN_LENGTH = 200  # characters of a bad URL that a message quotes
+_MAX_NAME_LENGTH = 253  # RFC 1035 §3.1, written with dots
+_MAX_PORT = 65_535
+_IPV4_BYTES = 4
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_SURROUNDING = " \t\r\n\f"
+
+# RFC 3986 §3.3 and §3.4, as the inside of a character class: pchar, "/" and "?".
+_PCHAR = r"A-Za-z0-9\-._~!$&'()*+,;=:@/"
+_LABEL = r"[a-z0-9_-]{1,63}"
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+
+# A URL that needs no repair but, perhaps, the loss of its dot segments. The last label
+# starts with a letter, for a number there makes the whole host an IPv4 address.
+_CLEAN_URL = re.compile(
+    rf"""
+    (https?)://
+    ( (?:{_LABEL}\.)*[a-z][a-z0-9_-]{{0,62}}\.? | (?:{_BYTE}\.){{3}}{_BYTE} )
+    (?: :([1-9][0-9]{{0,4}}) )?
+    ( /[{_PCHAR}]*+ (?: %[0-9A-F]{{2}} [{_PCHAR}]*+ )*+
+      (?: \?[{_PCHAR}?]*+ (?: %[0-9A-F]{{2}} [{_PCHAR}?]*+ )*+ )? )?
+    (?: \#[!-~]* )?
+    """,
+    re.VERBOSE,
+).fullmatch
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_HTTP_URL = re.compile(
+    r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE | re.DOTALL
+)
+_SCHEMELESS_PORT = re.compile(r"[^/?#:]+:[0-9]+(?:[/?#]|\Z)")
+_PORT = re.compile(r"0*([0-9]{1,5})")
+# C0, DEL, C1, and surrogates that no undecodable byte stands behind (PEP 383).
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
+_REPAIR = re.compile(rf"%[0-9A-Fa-f]{{2}}|[^{_PCHAR}?]")
+_UNRESERVED_ENCODED = re.compile(
+    r"%(?:2[DE]|3[0-9]|[46][1-9A-F]|5[0-9AF]|7[0-9AE])"  # RFC 3986 §2.3
+)
+_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_NOT_IN_HOST_NAME = re.compile(r"[^a-z0-9._-]")
+_NUMERIC_HOST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
+_ZERO_RUN = re.compile(r"\b0(?::0)+\b")
+
+
+class Url(NamedTuple):
+    """An http or https URL, repaired for sending; made by `parse` and `join`.
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: A lower-case ASCII name, an IPv4 address, or an IPv6 address without
+            brackets.
+        port: Always set, the scheme's default included.
+        target: Path and query as they are sent (RFC 9112 §3.2.1); begins with "/".
+        credentials: `user:password`, percent-decoded; None if the URL has none.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+    credentials: str | None = None
+
+    def __repr__(self) -> str:
+        # A value's repr ends up in logs and tracebacks; the password must not.
+        secret = "" if self.credentials is None else ", credentials='***'"
+        return f"Url({self.text!r}{secret})"
+
+    @property
+    def text(self) -> str:
+        """The URL without user, password, default port and fragment."""
+        return f"{self.scheme}://{self.netloc}{self.target}"
+
+    @property
+    def netloc(self) -> str:
+        """Host and port as the Host header wants them: a default port is left out."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port == _DEFAULT_PORTS[self.scheme]:
+            return host
+        return f"{host}:{self.port}"
+
+    @property
+    def host_key(self) -> str:
+        """Host and port, `example.org:443` say: the unit of politeness."""
+        if ":" in self.host:
+            return f"[{self.host}]:{self.port}"
+        return f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, the port always written (RFC 6454 §4)."""
+        return f"{self.scheme}://{self.host_key}"
+
+
+def parse(text: str) -> Url:
+    """The URL that a text stands for, repaired where a browser would repair it.
+
+    White space around the text and a fragment are dropped. Bytes that were not UTF-8
+    may come as surrogate escapes; they are sent percent-encoded.
+
+    Raises:
+        InvalidUrl: It is no http or https URL; the message is free of secrets.
+    """
+    return _parse_clean(text) or _parse_any(text)
+
+
+def _parse_clean(text: str) -> Url | None:
+    """What `_parse_any` would say of a text that needs no repair, in a tenth of its time."""
+    match = _CLEAN_URL(text)
+    if match is None or len(text) > MAX_LENGTH:
+        return None
+    scheme, host, port_digits, target = match.groups("")
+    if "/." in target or "%2E" in target or len(host) > _MAX_NAME_LENGTH:
+        return None
+    port = int(port_digits) if port_digits else _DEFAULT_PORTS[scheme]
+    return Url(scheme, host, port, target or "/") if port <= _MAX_PORT else None
+
+
+def _parse_any(text: str) -> Url:
+    trimmed = text.strip(_SURROUNDING)
+    _check_characters(trimmed)
+    match = _HTTP_URL.match(trimmed)
+    if match is None:
+        raise _refusal(trimmed, _scheme_fault(trimmed))
+    scheme, authority, path, query = match.groups("")
+    scheme = scheme.lower()
+    userinfo, _, place = authority.rpartition("@")
+    try:
+        _check_backslash(authority)
+        host, port_text = _split_port(place)
+        port = _port(port_text, scheme)
+        return Url(scheme, host, port, _target(path, query), _credentials(userinfo))
+    except ValueError as fault:
+        raise _refusal(trimmed, str(fault)) from None
+
+
+def _refusal(text: str, fault: str) -> InvalidUrl:
+    shown = redact_secrets(text)  # before it is cut: the "@" may stand far behind
+    if len(shown) > _SHOWN_LENGTH:
+        shown = shown[:_SHOWN_LENGTH] + "…"
+    return InvalidUrl(f"'{printable(shown)}' {fault}")
+
+
+def _check_characters(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise _refusal(
+            text, f"is {len(text)} characters long, {MAX_LENGTH} are the most"
+        )
+    match = _FORBIDDEN.search(text)
+    if match:
+        raise _refusal(text, f"has the control character {printable(match.group())}")
+
+
+def _scheme_fault(text: str) -> str:
+    match = _SCHEME.match(text)
+    scheme = match.group(1).lower() if match else ""
+    if scheme in _DEFAULT_PORTS:
+        return f"has no // after {scheme}: and needs {scheme}:// before its host"
+    if match is None or _SCHEMELESS_PORT.match(text):
+        return "has no scheme: it needs http:// or https:// in front"
+    return "has another scheme: only http:// and https:// can be fetched"
+
+
+def _check_backslash(authority: str) -> None:
+    # Browsers take it for "/", RFC 3986 for a part of the name: two different hosts.
+    if "\\" in authority:
+        raise ValueError(r"has a \ in its host")
+
+
+def _split_port(place: str) -> tuple[str, str]:
+    if place.startswith("["):
+        address, bracket, rest = place[1:].partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError("has brackets around its host that do not match")
+        return _ipv6(address), rest[1:]
+    host, _, port_text = place.partition(":")
+    return _host(host), port_text
+
+
+def _port(text: str, scheme: str) -> int:
+    if not text:
+        return _DEFAULT_PORTS[scheme]
+    match = _PORT.fullmatch(text)
+    if match is None or not 1 <= int(match.group(1)) <= _MAX_PORT:
+        # The port is not quoted: with a bare "/" in a password it is the password.
+        raise ValueError("has a port that is no number from 1 to 65535")
+    return int(match.group(1))
+
+
+def _host(text: str) -> str:
+    host = text
+    if "%" in host:
+        host = unquote_to_bytes(_utf8(host)).decode("utf-8", "surrogateescape")
+    host = host.lower() if host.isascii() else _idna(host)
+    if not _HOST_NAME.fullmatch(host):
+        raise ValueError(_name_fault(host))
+    if _NUMERIC_HOST.fullmatch(host):
+        return _ipv4(host)
+    if len(host.removesuffix(".")) > _MAX_NAME_LENGTH:
+        raise ValueError(f"has a host longer than {_MAX_NAME_LENGTH} characters")
+    return host
+
+
+def _name_fault(host: str) -> str:
+    if not host:
+        return "has no host"
+    match = _NOT_IN_HOST_NAME.search(host)
+    if match:
+        return f"has the character '{printable(match.group())}' in its host"
+    if host.startswith(".") or ".." in host:
+        return "has an empty label in its host"
+    return "has a label of more than 63 characters in its host"
+
+
+def _idna(host: str) -> str:
+    import idna  # half a megabyte of tables that few runs need
+
+    try:
+        return idna.encode(host, uts46=True).decode("ascii")
+    except UnicodeError as error:
+        reason = printable(str(error))
+        raise ValueError(
+            f"has a host that is no international name: {reason}"
+        ) from None
+
+
+def _ipv4(host: str) -> str:
+    """The dotted form of an address that may be short, octal or hexadecimal.
+
+    inet_aton of every C library reads those too, so each spelling must be one host
+    here (WHATWG URL §3.5, "IPv4 parser").
+    """
+    fault = f"has the host '{host}', which is no IPv4 address"
+    try:
+        *high, low = [_ipv4_number(part) for part in host.removesuffix(".").split(".")]
+    except ValueError:
+        raise ValueError(fault) from None
+    missing = _IPV4_BYTES - len(high)  # the last number fills all bytes that are left
+    if missing < 1 or any(byte >> 8 for byte in high) or low >> 8 * missing:
+        raise ValueError(fault)
+    value = low + sum(byte << 24 - 8 * place for place, byte in enumerate(high))
+    return ".".join(str(value >> shift & 255) for shift in (24, 16, 8, 0))
+
+
+def _ipv4_number(part: str) -> int:
+    if part.startswith("0x"):
+        return int(part[2:] or "0", 16)
+    return int(part, 8 if part.startswith("0") else 10)
+
+
+def _ipv6(text: str) -> str:
+    """The form of RFC 5952 §4, but with no part in dotted decimal.
+
+    `ipaddress` writes that part in decimal from Python 3.13 on, so it must not choose.
+    """
+    from ipaddress import IPv6Address
+
+    if "%" in text:
+        raise ValueError("has an IPv6 address with a zone, which no URL can carry")
+    try:
+        value = int(IPv6Address(text))
+    except ValueError:
+        raise ValueError("has a host in brackets that is no IPv6 address") from None
+    long_form = ":".join(
+        f"{value >> shift & 0xFFFF:x}" for shift in range(112, -1, -16)
+    )
+    run = max(
+        _ZERO_RUN.finditer(long_form), key=lambda m: m.end() - m.start(), default=None
+    )
+    if run is None:
+        return long_form
+    head, tail = long_form[: run.start()], long_form[run.end() :]
+    return f"{head.rstrip(':')}::{tail.lstrip(':')}"
+
+
+def _credentials(userinfo: str) -> str | None:
+    user, _, password = userinfo.partition(":")
+    if not (user or password):
+        return None
+    return f"{_decoded(user)}:{_decoded(password)}"
+
+
+def _decoded(text: str) -> str:
+    raw = unquote_to_bytes(_utf8(text))
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")  # RFC 7617 §2 leaves the charset open
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _target(path: str, query: str) -> str:
+    """The request target of a raw path and a raw query with its question mark."""
+    return _without_dot_segments(_repaired(path)) + _repaired(query)
+
+
+def _repaired(text: str) -> str:
+    return _REPAIR.sub(_repaired_piece, text)
+
+
+def _repaired_piece(match: re.Match[str]) -> str:
+    piece = match.group()
+    if len(piece) > 1:
+        return piece.upper()
+    return "".join(f"%{byte:02X}" for byte in _utf8(piece))
+
+
+def _without_dot_segments(path: str) -> str:
+    """The path after RFC 3986 §5.2.4; an encoded dot counts as one (WHATWG URL §4.3)."""
+    if "/." not in path and "%2E" not in path:
+        return path or "/"
+    kept: list[str] = []
+    segment = ""
+    for segment in path.split("/")[1:]:
+        match segment.replace("%2E", "."):
+            case ".":
+                pass
+            case "..":
+                del kept[-1:]
+            case _:
+                kept.append(segment)
+    if segment.replace("%2E", ".") in {".", ".."}:
+        kept.append("")
+    return "/" + "/".join(kept)
+
+
+def identity(url: Url) -> str:
+    """The normal form of RFC 3986 §6.2.2: one text for every spelling of one resource.
+
+    `%7Euser` and `~user` are the same, `%2F` and `/` are not, nor are `a` and `a?`.
+    Holds no credentials, and may differ from what has to be sent.
+    """
+    text = url.text
+    if "%" not in text:
+        return text
+    return _UNRESERVED_ENCODED.sub(_unreserved_character, text)
+
+
+def _unreserved_character(match: re.Match[str]) -> str:
+    return chr(int(match.group()[1:], 16))
+
+
+def join(base: Url, location: str) -> Url:
+    """The URL that a redirect's Location means (RFC 3986 §5, RFC 9110 §10.2.2).
+
+    The location may hold raw UTF-8, or its bytes read as Latin-1 as HTTP libraries do.
+    A relative one keeps the credentials of `base`; one with a host of its own has only
+    those that it brings.
+
+    Raises:
+        InvalidUrl: The result is no http or https URL.
+    """
+    location = _without_mojibake(location).strip(_SURROUNDING)
+    if _SCHEME.match(location):
+        return parse(location)
+    if location.startswith("//"):
+        return parse(f"{base.scheme}:{location}")
+    _check_characters(location)
+    return base._replace(target=_joined_target(base.target, location.partition("#")[0]))
+
+
+def _joined_target(target: str, reference: str) -> str:
+    base_path = target.partition("?")[0]
+    path, mark, query = reference.partition("?")
+    if not reference:
+        return target
+    if not path:
+        return base_path + _repaired(mark + query)
+    if not path.startswith("/"):
+        path = base_path[: base_path.rindex("/") + 1] + path
+    return _target(path, mark + query)
+
+
+def _without_mojibake(text: str) -> str:
+    if text.isascii():
+        return text
+    try:
+        return text.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return text
+
+
+# A colon before one of these is a port's, or belongs to an IPv6 address.
+_NO_PORT = r"(?![0-9]{0,5}(?:[/?#]|\Z))"
+_NO_IPV6 = r"(?!\[[0-9A-Fa-f:.]*\](?::[0-9]*)?(?:[/?#]|\Z))"
+# The second alternative finds passwords with a bare "/", "?" or "#" in them, which make
+# a URL invalid but are secrets all the same. Lists may hold lines of megabytes: each of
+# these takes linear time.
+_LINE_PASSWORD = re.compile(
+    rf"^(\s*+(?:(?i:https?|ftp):|[A-Za-z][A-Za-z0-9+.-]*:(?=//))?[/\\]*+{_NO_IPV6}[^/?#:]*+:)"
+    rf"(?:[^/?#]*@|{_NO_PORT}.*@)",
+    re.DOTALL,
+)
+_WORD = re.compile(r"\S+")
+_WORD_PASSWORD = re.compile(
+    rf"(://{_NO_IPV6}[^/?#:]*+:)(?:[^/?#]*@|{_NO_PORT}.*@)",
+)
+_SECRET_QUERY = re.compile(
+    r"""
+    ( (?: [?&;\#] | %3F | %26 )
+      (?: [^?&;\#=%\s]*
+          (?: token|secret|passw(?:or)?d|signature|credential|api[-_.]?key|jwt
+            | access[-_]?key(?:[-_]?id)?|session(?:[-_]?id)? )
+        | (?: [^?&;\#=%\s]*[-_.] )? (?: key|sig|pwd|pass|auth|code|sid ) )
+      (?: = | %3D ) )
+    # Up to the parameter's end, but for marks of the sentence that it stands in.
+    (?: (?!%26) [^&\#\s] )*? (?= ['"),.:;>\]]{0,3} (?: [&\#\s] | %26 | \Z ) )
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def redact(line: str) -> str:
+    """The line with a password before an "@" replaced by `***`; the user name stays.
+
+    For texts that may be no valid URL at all: rather too much is hidden than too little.
+    """
+    if "@" not in line:
+        return line
+    return _WORD.sub(_redacted_word, _LINE_PASSWORD.sub(r"\1***@", line))
+
+
+def _redacted_word(match: re.Match[str]) -> str:
+    word = match.group()
+    # Nothing behind the last "@" can be a password, and a search there could not end
+    # early.
+    end = word.rfind("@") + 1
+    return _WORD_PASSWORD.sub(r"\1***@", word[:end]) + word[end:]
+
+
+def redact_secrets(text: str) -> str:
+    """The text for messages and logs: as `redact`, and without secrets in queries.
+
+    A parameter counts as secret by its name: tokens, keys, signatures, passwords,
+    sessions, codes.
+    """
+    shown = redact(text)
+    if "=" not in shown and "%3" not in shown:
+        return shown
+    return _SECRET_QUERY.sub(r"\1***", shown)
+
+
+def printable(text: str) -> str:
+    r"""The text safe for a terminal: what is not printable appears as `\x1b` or `\u202e`.
+
+    Covers control characters, bidirectional controls, odd spaces and lone surrogates,
+    so that text from servers and lists can neither move the cursor nor forge a line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() else _escaped(mark) for mark in text)
+
+
+def _escaped(character: str) -> str:
+    if character.isascii():
+        return f"\\x{ord(character):02x}"
+    return character.encode("ascii", "backslashreplace").decode("ascii")

@@ -1,0 +1,450 @@
+"""What a run came to: its figures, its rows, and the two ways to read them.
+
+`Report` holds no row: it reads them from the run's ledger each time it is asked, so a
+million lines cost no more memory than ten. Measuring is the session's; printing the
+text and exiting are the command's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+from datetime import datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
+
+import msgspec
+
+from downloader.models import ErrorKind, Outcome
+from downloader.policy.urls import printable, redact_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+__all__ = ["Report", "Rows", "Summary"]
+
+_FAILURES_SHOWN = 5
+_LINE_SHOWN = 200  # characters of a failing line: a bad one may be megabytes long
+_KIB = 1024
+
+
+class Rows(Protocol):
+    """The run's rows, wherever they are kept; `downloader.ledger` has them in SQLite."""
+
+    def rows(self, errors_only: bool = False) -> Iterator[Outcome]:  # noqa: FBT001, FBT002 - the ledger's signature
+        """Each row in the list's order, read lazily, from the start at every call."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def close(self) -> None:
+        """Give the rows up; more than one call does no harm."""
+        ...
+
+
+class _Sink(Protocol):
+    """What a report can be written to."""
+
+    def write(self, text: bytes, /) -> int: ...
+    def flush(self) -> None: ...
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The figures of a run; the names are the keys of the JSON report.
+
+    Attributes:
+        strategy: The strategy's name.
+        workers: How many it had.
+        per_host: The limit of transfers at a time for one host, None for no limit.
+        started_at: An aware UTC datetime.
+        seconds: The run's length by the clock on the wall.
+        lines: Lines that ask for something: rows plus duplicates.
+        rows: Lines with a row of their own.
+        duplicates: Lines identical to an earlier one; they share its row.
+        ok: Rows whose file was saved in this run.
+        unchanged: Rows whose server said that the file at hand is the newest.
+        skipped: Rows whose file was there already.
+        failed: Rows without a file.
+        bytes: Size of the files that were saved.
+        received_bytes: Bytes of bodies that came over the network, retries included.
+        files_per_second: Rows that ended with their file, a second of `seconds`.
+        mib_per_second: `received_bytes` in MiB a second of `seconds`.
+        latency_p50_seconds: Median time of an attempt in its worker, queueing left
+            out; None if there was none.
+        latency_p95_seconds: 95 of 100 attempts took no longer.
+        latency_p99_seconds: 99 of 100 attempts took no longer.
+        cpu_seconds: CPU time of the run, its workers' and children's included.
+        peak_memory_bytes: The most memory held, summed over all processes.
+        retries: Attempts after the first of their line.
+        attempts: Attempts in all.
+        errors: How many rows failed of each kind.
+        interrupted_by: The number of the signal that ended the run early, or None.
+        list_complete: False if an interruption left lines unread, which then have
+            no rows.
+    """
+
+    strategy: str
+    workers: int
+    per_host: int | None
+    started_at: datetime
+    seconds: float
+    lines: int
+    rows: int
+    duplicates: int
+    ok: int
+    unchanged: int
+    skipped: int
+    failed: int
+    bytes: int
+    received_bytes: int
+    files_per_second: float
+    mib_per_second: float
+    latency_p50_seconds: float | None = None
+    latency_p95_seconds: float | None = None
+    latency_p99_seconds: float | None = None
+    cpu_seconds: float
+    peak_memory_bytes: int
+    retries: int
+    attempts: int
+    errors: dict[str, int]
+    interrupted_by: int | None = None
+    list_complete: bool = True
+
+
+class Report:
+    """The outcome of a run; iterating it reads the rows, in the list's order.
+
+    Every iteration is a fresh pass over the ledger. Closing gives the ledger up; a
+    report that is never closed loses nothing but the moment of that. Not for use by
+    several threads at once.
+    """
+
+    def __init__(self, rows: Rows, summary: Summary, output: str) -> None:
+        self._rows = rows
+        self._is_closed = False
+        self.summary = summary
+        self.output = output
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return self._open_rows().rows()
+
+    def __len__(self) -> int:
+        return self.summary.rows if self._is_closed else len(self._rows)
+
+    def __bool__(self) -> bool:
+        # Without this a report of an empty list would count as false, as lists do.
+        return True
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{name}={count}" for name, count in self._counts())
+        return f"<Report {counts} output={self.output!r}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def ok(self) -> bool:
+        """True if the whole list was read and each line's file is there."""
+        summary = self.summary
+        is_whole = summary.list_complete and summary.interrupted_by is None
+        return is_whole and not summary.failed
+
+    @property
+    def exit_code(self) -> int:
+        """0 if all is there, else 1; the command puts a signal's own code above it."""
+        return 0 if self.ok else 1
+
+    @property
+    def interrupted_by(self) -> int | None:
+        """The number of the signal that ended the run early, or None."""
+        return self.summary.interrupted_by
+
+    def failures(self) -> Iterator[Outcome]:
+        """The rows without a file, read lazily, in the list's order."""
+        return self._open_rows().rows(errors_only=True)
+
+    def text(self) -> str:
+        """The summary for people: some lines, without a newline at the end."""
+        summary = self.summary
+        lines = [_headline(summary), *_details(summary, self._counts())]
+        if summary.failed:
+            lines.append(f"  failed: {_by_kind(summary.errors)}")
+            lines += self._failing_lines()
+        if summary.interrupted_by is not None or not summary.list_complete:
+            lines.append(f"  {_interruption(summary)}")
+        return "\n".join(lines)
+
+    def write_json(self, destination: str | os.PathLike[str]) -> None:
+        """Write the summary and every row, one at a time, as one JSON object.
+
+        A file appears under its name only when it is whole, with the mode that the
+        umask gives; a device or a pipe is written to as it stands.
+
+        Args:
+            destination: A path, or `-` for standard output.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        path = os.fspath(destination)
+        if path == "-":
+            self._write_stdout()
+        elif os.path.exists(path) and not os.path.isfile(path):
+            # A rename would put a file in the place of /dev/null or a pipe.
+            with open(path, "wb") as stream:
+                self._write(stream)
+        else:
+            self._write_file(os.path.realpath(path))
+
+    def close(self) -> None:
+        """Give the rows up; the summary stays. Closing twice does no harm."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._rows.close()
+
+    def _open_rows(self) -> Rows:
+        if self._is_closed:
+            raise ValueError("the report is closed: its rows can no longer be read")
+        return self._rows
+
+    def _counts(self) -> Iterator[tuple[str, int]]:
+        """What people want to know: the counts that are not 0, and how many are ok."""
+        names = ("ok", "unchanged", "skipped", "failed", "duplicates")
+        for name in names:
+            count: int = getattr(self.summary, name)
+            if count or name == "ok":
+                yield name, count
+
+    def _failing_lines(self) -> Iterator[str]:
+        """The first failures with their reasons, and where to find the others.
+
+        What an interruption left untried is no news, and may be most of the list.
+        """
+        tried = self.summary.failed - self.summary.errors.get(ErrorKind.NOT_TRIED, 0)
+        wanted = min(tried, _FAILURES_SHOWN)
+        if not wanted or self._is_closed:
+            return
+        failures = (row for row in self.failures() if row.error != ErrorKind.NOT_TRIED)
+        yield from (f"    {_reason(row)}" for row in islice(failures, wanted))
+        if tried > wanted:
+            more = tried - wanted
+            yield f"    and {more:,} more: --report FILE.json lists every one"
+
+    def _write(self, stream: _Sink) -> None:
+        encode = msgspec.json.Encoder().encode
+        stream.write(b'{"summary": ' + encode(_rounded(self.summary)))
+        stream.write(b',\n"results": [')
+        separator = b"\n"
+        for outcome in self:
+            stream.write(separator + encode(_row(outcome)))
+            separator = b",\n"
+        stream.write(b"\n]}\n")
+        stream.flush()
+
+    def _write_stdout(self) -> None:
+        if sys.stdout is None:  # as under pythonw
+            raise OSError("there is no standard output to write the report to")
+        sys.stdout.flush()
+        # A notebook's stdout takes text alone.
+        self._write(getattr(sys.stdout, "buffer", None) or _TextSink(sys.stdout))
+
+    def _write_file(self, path: str) -> None:
+        part = os.path.join(
+            os.path.dirname(path), f".report-{secrets.token_hex(8)}.part"
+        )
+        # `x` and not `tempfile`, whose mode 0600 would pass on to the report.
+        stream = open(part, "xb")  # noqa: SIM115 - the part must go if closing fails too
+        try:
+            with stream:
+                self._write(stream)
+                os.fsync(stream.fileno())
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+            raise
+
+
+class _TextSink:
+    """A text stream taken as one of bytes, as far as writing a report needs it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: bytes, /) -> int:
+        return self._stream.write(text.decode())
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+
+class _Row(msgspec.Struct, frozen=True, gc=False):
+    """A row as the JSON report has it; the order of its keys is that of the fields."""
+
+    url: str
+    status: str
+    http_status: int | None
+    path: str | None
+    bytes: int
+    sha256: str | None
+    attempts: int
+    seconds: float
+    error: str | None
+    detail: str | None
+
+
+def _row(outcome: Outcome) -> _Row:
+    return _Row(
+        url=outcome.url,
+        status=outcome.status,
+        http_status=outcome.http_status,
+        path=outcome.path,
+        bytes=outcome.bytes,
+        sha256=outcome.sha256,
+        attempts=outcome.attempts,
+        seconds=round(outcome.seconds, 6),
+        error=outcome.error,
+        detail=outcome.detail,
+    )
+
+
+def _rounded(summary: Summary) -> dict[str, object]:
+    """The summary's keys and values, seconds and rates down to their millionth."""
+    return {
+        name: round(value, 6) if isinstance(value, float) else value
+        for name, value in msgspec.structs.asdict(summary).items()
+    }
+
+
+def _headline(summary: Summary) -> str:
+    files = _plural(summary.rows, "file")
+    if summary.failed:
+        files = f"{summary.rows - summary.failed:,} of {files}"
+    pace = f"{_rate(summary.files_per_second)} files/s"
+    flow = f"{summary.mib_per_second:,.1f} MiB/s"
+    return (
+        f"{files}, {_size(summary.bytes)} in {_duration(summary.seconds)}: "
+        f"{pace}, {flow}  ({_way(summary)})"
+    )
+
+
+def _way(summary: Summary) -> str:
+    """How the run went about it: `asyncio, 100 workers, 8 a host`."""
+    limit = "no limit" if summary.per_host is None else f"{summary.per_host:,}"
+    return f"{summary.strategy}, {_plural(summary.workers, 'worker')}, {limit} a host"
+
+
+def _details(summary: Summary, counts: Iterator[tuple[str, int]]) -> Iterator[str]:
+    yield "  " + " · ".join(f"{name} {count:,}" for name, count in counts)
+    costs = [*_latency(summary)]
+    if summary.retries:
+        costs.append(_plural(summary.retries, "retry", "retries"))
+    costs.append(f"CPU {_duration(summary.cpu_seconds)}")
+    costs.append(f"memory {_size(summary.peak_memory_bytes)}")
+    yield "  " + " · ".join(costs)
+
+
+def _latency(summary: Summary) -> Iterator[str]:
+    quantiles = (
+        ("median", summary.latency_p50_seconds),
+        ("p95", summary.latency_p95_seconds),
+        ("p99", summary.latency_p99_seconds),
+    )
+    known = [(name, seconds) for name, seconds in quantiles if seconds is not None]
+    if known:
+        texts = (f"{_delay(seconds)} {name}" for name, seconds in known)
+        yield "latency " + ", ".join(texts)
+
+
+def _by_kind(errors: dict[str, int]) -> str:
+    """The kinds of failure with their counts, the most frequent first."""
+    ranked = sorted(errors.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{printable(kind)} {count:,}" for kind, count in ranked)
+
+
+def _reason(outcome: Outcome) -> str:
+    """One failing line and why: `http://…/x  http_404: the server answered 404`."""
+    url = _shown(outcome.url)
+    if not outcome.detail:
+        return f"{url}  {outcome.error}"
+    return f"{url}  {outcome.error}: {_shown(outcome.detail)}"
+
+
+def _shown(text: str) -> str:
+    """A text from a list or a server, safe for a terminal and not without end."""
+    # Redacted whole, since half a secret is no longer seen as one; cut again after
+    # escaping, since an escape is longer than what it stands for.
+    clean: str = printable(redact_secrets(text)[: _LINE_SHOWN + 1])
+    return clean if len(clean) <= _LINE_SHOWN else clean[: _LINE_SHOWN - 1] + "…"
+
+
+def _interruption(summary: Summary) -> str:
+    cause = "interrupted"
+    if summary.interrupted_by is not None:
+        cause += f" by {_signal_name(summary.interrupted_by)}"
+    untried = summary.errors.get(ErrorKind.NOT_TRIED, 0)
+    losses = [f"{_plural(untried, 'line')} not tried"] if untried else []
+    if not summary.list_complete:
+        losses.append("the list not read to its end")
+    said = ", ".join([cause, *losses])
+    return f"{said}; the same command goes on where this one stopped"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _plural(count: int, one: str, many: str | None = None) -> str:
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def _rate(per_second: float) -> str:
+    """A rate with a digit after the point only where it says something."""
+    return f"{per_second:,.1f}" if per_second < 9.95 else f"{per_second:,.0f}"  # noqa: PLR2004 - rounds to 10
+
+
+def _delay(seconds: float) -> str:
+    """A time that is short as a rule, `21 ms`."""
+    if seconds < 0.9995:  # noqa: PLR2004 - rounds to a second
+        return f"{_rate(seconds * 1000)} ms"
+    return _duration(seconds)
+
+
+def _duration(seconds: float) -> str:
+    """A time in the unit that a person would choose for it, from seconds up."""
+    if seconds < 0.995:  # noqa: PLR2004 - rounds to a second
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:  # noqa: PLR2004 - rounds to a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s"
+
+
+def _size(size_bytes: int) -> str:
+    """A number of bytes in the largest unit that leaves it at least 1."""
+    if size_bytes < _KIB:
+        return f"{size_bytes} B"
+    size = float(size_bytes)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= _KIB
+        if size < _KIB - 0.05:  # what rounds to 1024.0 goes to the next unit
+            return f"{size:.1f} {unit}"
+    return f"{size / _KIB:,.1f} TiB"

@@ -1,0 +1,463 @@
+"""One run: the loop that takes requests in, hands attempts out and judges results.
+
+    feed ─► admit ─► frontier ─► strategy ─► judge ─► outcome ─► ledger, manifest,
+                        ▲                      │                 progress, whoever asked
+                        └────── again ─────────┘
+
+One thread owns a session and calls `run`; `stop` and `wake` may be called from any other
+and from a signal handler. This is the only place that writes the manifest.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from typing import TYPE_CHECKING
+
+from downloader import credentials
+from downloader.errors import DiskError, ManifestError, UsageError
+from downloader.intake import Intake
+from downloader.ledger import Ledger
+from downloader.manifest import Manifest, prepare_folder
+from downloader.models import (
+    AttemptResult,
+    ErrorKind,
+    Failure,
+    Moved,
+    Outcome,
+    Returned,
+    Status,
+)
+from downloader.policy import headers, urls
+from downloader.policy.frontier import (
+    Finished,
+    Frontier,
+    Limits,
+    Redirected,
+    Retrying,
+    Ticket,
+)
+from downloader.policy.retry import RetryRules
+from downloader.report import Report
+from downloader.strategies.contract import default_workers, load
+from downloader.strategies.results import peak_bytes
+from downloader.tally import Tally
+from downloader.transfer.part_file import Folder, PartFile
+from downloader.transfer.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from downloader.models import Entry, Fact, Request, Saved, WorkerUsage
+    from downloader.progress import Progress
+    from downloader.settings import Settings
+    from downloader.sources import Feed, Sink
+    from downloader.strategies.contract import Strategy
+
+logger = logging.getLogger(__name__)
+
+# Lines taken in at a time, and how many requests should stand ready to start.
+READ_LINES = 64
+LOW_WATER = 256
+# The longest that the loop waits for anything; also how often progress may be drawn.
+LONGEST_WAIT_SECONDS = 0.1
+# After a stop: for results of what was cut off, and then for workers to end. Together
+# with the report's writing they keep to the five seconds that are promised.
+DRAIN_SECONDS = 2.0
+GRACE_SECONDS = 1.5
+READ_REST_SECONDS = 0.75
+
+_INTERRUPTED = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
+_NOT_TRIED = Failure(ErrorKind.NOT_TRIED, "the run was stopped before its turn")
+
+
+class Session:
+    """One run over one feed.
+
+    Args:
+        settings: The run's settings.
+        feed: Where requests come from.
+        progress: Who is told how it goes.
+
+    Raises:
+        UsageError: The output folder is a file, or a strategy is not to be had.
+        DiskError: The output folder cannot be made.
+        ManifestError: Its record cannot be opened.
+    """
+
+    def __init__(self, settings: Settings, feed: Feed, progress: Progress) -> None:
+        self._settings = settings
+        self._feed = feed
+        self._progress = progress
+        self._strategy_class = load(settings.strategy)
+        self._workers = settings.workers or default_workers(settings.strategy)
+        if settings.strategy == "serial":
+            self._workers = 1
+        self._root = _prepare_output(settings.output)
+        record = prepare_folder(self._root)
+        self._manifest: Manifest | None = Manifest(record)
+        self._ledger = Ledger(record)
+        self._intake = Intake(
+            self._ledger, settings.layout, is_portable=settings.portable_names
+        )
+        self._frontier = Frontier(_limits(settings))
+        self._tally = Tally()
+        self._strategy: Strategy | None = None
+        self._usage: list[WorkerUsage] = []
+        self._list_complete = True
+        self._sinks: dict[int, list[Sink]] = {}
+        self._stop_signal: int | None = None
+        self._stopped_at: float | None = None
+        self._is_abandoned = False
+
+    def run(self) -> Report:
+        """Run to the end, or to a stop, and make the report.
+
+        Raises:
+            StrategyError: The strategy's mechanism broke.
+            StrategyUnavailable: Its engine is not installed.
+        """
+        try:
+            while self._step():
+                pass
+            self._finish()
+        except BaseException:
+            self._abort()
+            raise
+        return self._make_report()
+
+    def stop(self, signum: int | None = None) -> None:
+        """End early: at once for transfers under way, and then for their workers.
+
+        Called again it waits for no worker. Safe in a signal handler and from any thread.
+        """
+        if self._stopped_at is not None:
+            self._is_abandoned = True
+        else:
+            self._stop_signal = signum
+            self._stopped_at = time.monotonic()
+            if self._strategy is not None:
+                self._strategy.cancel(_INTERRUPTED)
+        self.wake()
+
+    def wake(self) -> None:
+        """Look at the feed again, now. Safe in a signal handler and from any thread."""
+        if self._strategy is not None:
+            self._strategy.wake()
+
+    def _step(self) -> bool:
+        """One turn of the loop; False when there is nothing left to do."""
+        if self._stopped_at is not None:
+            return self._step_stopping(self._stopped_at)
+        self._take_in()
+        self._launch()
+        if self._feed.is_done and self._frontier.is_empty:
+            return False
+        self._collect(self._wait_seconds())
+        self._keep_records()
+        return True
+
+    def _step_stopping(self, stopped_at: float) -> bool:
+        """After a stop: wait for what was cut off to come back, for a while."""
+        if self._strategy is None or not self._frontier.in_flight or self._is_abandoned:
+            return False
+        if time.monotonic() - stopped_at > DRAIN_SECONDS:
+            return False
+        # Once more for attempts that were on their way to a worker when the stop came.
+        self._strategy.cancel(_INTERRUPTED)
+        self._collect(LONGEST_WAIT_SECONDS)
+        return True
+
+    def _take_in(self) -> None:
+        for key, room in self._frontier.thirsty():
+            self._frontier.unspill(key, self._ledger.unspill(key, room))
+        if self._feed.is_done or not self._frontier.is_hungry(LOW_WATER):
+            return
+        if self._strategy is not None and not self._strategy.capacity:
+            return
+        for request, sink in self._feed.take(READ_LINES):
+            self._admit(request, sink)
+
+    def _admit(self, request: Request, sink: Sink | None) -> None:
+        admitted = self._intake.admit(request)
+        if admitted.is_row:
+            self._progress.grow(1)
+        if sink is not None:
+            self._tell_later(admitted.answers, sink)
+        if admitted.outcome is not None:
+            self._emit(admitted.outcome)
+        if admitted.entry is not None:
+            self._queue(admitted.entry)
+
+    def _queue(self, entry: Entry) -> None:
+        if self._strategy is None:
+            self._strategy = self._open_strategy(entry)
+        if self._frontier.room(entry.host):
+            self._frontier.add(entry)
+        else:
+            self._frontier.spill(entry.host)
+            self._ledger.spill(entry)
+
+    def _tell_later(self, seq: int, sink: Sink) -> None:
+        """Tell `sink` of a row's outcome, which may be there already."""
+        outcome = self._ledger.outcome(seq)
+        if outcome is None:
+            self._sinks.setdefault(seq, []).append(sink)
+        else:
+            sink(outcome)
+
+    def _open_strategy(self, first: Entry) -> Strategy:
+        """Only with the first URL is it known whom the secret headers are for."""
+        plan = _plan(self._settings, self._root, self._workers, first)
+        if plan.headers.sensitive:
+            names = ", ".join(sorted({name for name, _ in plan.headers.sensitive}))
+            self._progress.note(
+                f"{names}: sent to {plan.headers.sensitive_origin} only, the origin of "
+                'the first URL; other hosts need a [host."NAME"] table in a '
+                "configuration file"
+            )
+        strategy = self._strategy_class(plan, self._workers)
+        if self._stopped_at is not None:
+            strategy.cancel(_INTERRUPTED)
+        return strategy
+
+    # Handing out and judging
+
+    def _launch(self) -> None:
+        strategy = self._strategy
+        if strategy is None:
+            return
+        now = time.monotonic()
+        while strategy.capacity and (
+            attempts := self._frontier.take(now, strategy.batch)
+        ):
+            strategy.start(attempts)
+
+    def _wait_seconds(self) -> float:
+        """How long nothing but a fact can change what there is to do."""
+        if self._strategy is not None and not self._strategy.capacity:
+            return LONGEST_WAIT_SECONDS
+        has_lines = not (self._feed.is_done or self._feed.blocks)
+        if has_lines and self._frontier.is_hungry(LOW_WATER):
+            return 0.0
+        due = self._frontier.next_due()
+        if due is None:
+            return LONGEST_WAIT_SECONDS
+        return min(LONGEST_WAIT_SECONDS, max(0.0, due - time.monotonic()))
+
+    def _collect(self, timeout_seconds: float) -> None:
+        if self._strategy is None:
+            time.sleep(min(timeout_seconds, 0.02))  # nothing to wake yet but the feed
+            return
+        for fact in self._strategy.wait(timeout_seconds):
+            self._take_fact(fact)
+        self._progress.tick(self._frontier.in_flight)
+
+    def _take_fact(self, fact: Fact) -> None:
+        match fact:
+            case AttemptResult():
+                self._judge(fact)
+            case Moved(attempt_id, received_bytes, total_bytes):
+                path = self._frontier.path(attempt_id)
+                if path is not None:
+                    self._progress.moved(attempt_id, path, received_bytes, total_bytes)
+            case Returned(attempt_id):
+                self._frontier.give_back(attempt_id)
+
+    def _judge(self, result: AttemptResult) -> None:
+        verdict = self._frontier.judge(result, time.monotonic(), random.random())  # noqa: S311 - jitter
+        if verdict is None:
+            return
+        self._tally.result(result)
+        self._progress.ended(result.attempt_id)
+        match verdict:
+            case Finished(ticket, saved, failure):
+                self._conclude(ticket, saved, failure, result.received_bytes)
+            case Retrying(ticket, failure, delay_seconds):
+                logger.info(
+                    "%s: %s, trying again in %.1f s",
+                    urls.redact_secrets(ticket.entry.line),
+                    failure.detail,
+                    delay_seconds,
+                )
+            case Redirected():
+                pass
+
+    def _conclude(
+        self,
+        ticket: Ticket,
+        saved: Saved | None,
+        failure: Failure | None,
+        received_bytes: int = 0,
+    ) -> None:
+        entry = ticket.entry
+        outcome = _outcome(ticket, saved, failure)
+        if failure is not None and failure.kind == ErrorKind.WORKER_LOST:
+            self._reclaim(entry)
+        if self._manifest is not None:
+            self._record(self._manifest.add, entry, outcome, saved)
+        self._emit(outcome, received_bytes)
+
+    def _emit(self, outcome: Outcome, received_bytes: int = 0) -> None:
+        """A row has its end: count it, keep it, tell of it."""
+        self._tally.outcome(outcome)
+        self._ledger.add(outcome)
+        self._progress.outcome(outcome, received_bytes)
+        for sink in self._sinks.pop(outcome.seq, ()):
+            sink(outcome)
+
+    def _reclaim(self, entry: Entry) -> None:
+        """Remove what a dead worker left behind."""
+        folder = Folder(self._root)
+        PartFile(folder, entry.path).discard()
+        folder.close()
+
+    # Records
+
+    def _keep_records(self) -> None:
+        if self._manifest is not None:
+            self._record(self._manifest.tick)
+
+    def _record(self, write: Callable[..., None], *values: object) -> None:
+        """Write to the manifest; a run goes on without it, and says so once."""
+        try:
+            write(*values)
+        except ManifestError as error:
+            self._progress.note(f"{error}; this run is not recorded there")
+            self._manifest = None
+
+    # The end
+
+    def _finish(self) -> None:
+        self._close_strategy(GRACE_SECONDS)
+        for ticket in self._frontier.drain():
+            tried = ticket.history.number > 0
+            self._conclude(ticket, None, _INTERRUPTED if tried else _NOT_TRIED)
+        for entry in self._ledger.drain_spilled():
+            self._conclude(Ticket(entry), None, _NOT_TRIED)
+        self._give_up_rest()
+        for outcome in self._intake.spellings():
+            self._emit(outcome)
+        if self._manifest is not None:
+            self._record(self._manifest.close)
+
+    def _give_up_rest(self) -> None:
+        """After a stop: give the rest of the list its rows, as far as time allows."""
+        until = time.monotonic() + READ_REST_SECONDS
+        while (
+            not (self._feed.is_done or self._feed.blocks) and time.monotonic() < until
+        ):
+            for request, sink in self._feed.take(READ_LINES):
+                self._give_up(request, sink)
+        self._list_complete = self._feed.is_done
+        self._feed.close()
+
+    def _give_up(self, request: Request, sink: Sink | None) -> None:
+        admitted = self._intake.admit(request)
+        if sink is not None:
+            self._tell_later(admitted.answers, sink)
+        if admitted.outcome is not None:
+            self._emit(admitted.outcome)
+        if admitted.entry is not None:
+            self._conclude(Ticket(admitted.entry), None, _NOT_TRIED)
+
+    def _close_strategy(self, grace_seconds: float) -> None:
+        if self._strategy is not None:
+            strategy, self._strategy = self._strategy, None
+            strategy.close(0.0 if self._is_abandoned else grace_seconds)
+            self._usage = strategy.usage()
+
+    def _abort(self) -> None:
+        """Something broke: leave no worker, no bar and no lock behind."""
+        try:
+            self._close_strategy(0.0)
+            if self._manifest is not None:
+                self._record(self._manifest.close)
+        finally:
+            self._feed.close()
+            self._progress.close()
+            self._ledger.close()
+
+    def _make_report(self) -> Report:
+        self._progress.close()
+        summary = self._tally.summary(
+            strategy=self._settings.strategy,
+            workers=self._workers,
+            per_host=self._settings.per_host,
+            duplicates=self._ledger.duplicates,
+            usage=self._usage,
+            own_peak_bytes=peak_bytes(),
+            interrupted_by=self._stop_signal,
+            list_complete=self._list_complete,
+        )
+        return Report(self._ledger, summary, self._settings.output)
+
+
+def _outcome(ticket: Ticket, saved: Saved | None, failure: Failure | None) -> Outcome:
+    entry = ticket.entry
+    return Outcome(
+        seq=entry.seq,
+        url=entry.line,
+        status=Status.FAILED if saved is None else Status.OK,
+        http_status=ticket.http_status,
+        path=None if saved is None else entry.path,
+        bytes=0 if saved is None else saved.size_bytes,
+        sha256=None if saved is None else saved.sha256,
+        attempts=ticket.history.number,
+        seconds=ticket.seconds,
+        error=None if failure is None else str(failure.kind),
+        detail=None if failure is None else failure.detail,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        per_host=settings.per_host,
+        retry=RetryRules(
+            retries=settings.retries,
+            backoff_seconds=settings.backoff_seconds,
+            backoff_max_seconds=settings.backoff_max_seconds,
+            retry_after_max_seconds=settings.retry_after_max_seconds,
+            worker_losses=settings.worker_losses,
+        ),
+    )
+
+
+def _plan(settings: Settings, root: str, workers: int, first: Entry) -> Plan:
+    common, sensitive = headers.split(settings.headers)
+    agent = ("User-Agent", settings.user_agent)
+    return Plan(
+        root=root,
+        headers=headers.HeaderRules(
+            common=(agent, *common),
+            sensitive=sensitive,
+            sensitive_origin=urls.parse(first.url).origin,
+            by_host=settings.host_headers,
+            netrc=credentials.read_netrc() if settings.netrc else {},
+        ),
+        timeout_seconds=settings.timeout,
+        max_redirects=settings.max_redirects,
+        bytes_per_second=settings.limit_rate,
+        proxies=settings.proxies,
+        cacert=settings.cacert,
+        verifies_tls=not settings.insecure,
+        connections=workers,
+    )
+
+
+def _prepare_output(output: str) -> str:
+    """The output folder's absolute path, made if missing."""
+    path = os.path.abspath(output)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(
+            f"the output folder {output} is a file; name another"
+        ) from error
+    except OSError as error:
+        raise DiskError(
+            "create folder", output, error.strerror or str(error)
+        ) from error
+    return path

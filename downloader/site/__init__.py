@@ -1,0 +1,1 @@
+"""The embedded loopback site: deterministic files over real HTTP, without internet."""

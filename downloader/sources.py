@@ -1,0 +1,237 @@
+"""Lists of every kind to requests, streamed: a long list takes no more memory than a short one.
+
+A list has a URL a line. Blank lines and lines that begin with `#` are skipped; a byte
+order mark, CRLF, surrounding spaces, a missing last newline and bytes that are no UTF-8
+do no harm. Whether a line is a good URL is not decided here.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import queue
+import re
+import stat
+import threading
+from collections.abc import Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+from downloader.errors import UsageError
+from downloader.models import Outcome, Request
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+STDIN = "-"
+# Who wants to be told of one request's outcome.
+Sink = Callable[[Outcome], None]
+_BLOCK_BYTES = 256 << 10
+# What is kept of an endless line: more than any URL may have, so that it is refused.
+_LONGEST_LINE = 20_000
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def is_url(argument: str) -> bool:
+    """True if a command-line argument is a URL and not a list's name."""
+    return _URL.match(argument) is not None
+
+
+class Feed(Protocol):
+    """Where the session gets its requests from."""
+
+    def take(self, most: int) -> list[tuple[Request, Sink | None]]:
+        """Up to so many requests, each with who wants to know; may be none for now."""
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """True once nothing more will ever come."""
+        ...
+
+    @property
+    def blocks(self) -> bool:
+        """True if requests come when they like, so that waiting for them makes sense."""
+        ...
+
+    def close(self) -> None:
+        """Take no more."""
+        ...
+
+
+class ReadyFeed:
+    """A feed from something that never keeps its reader waiting: a file, a list."""
+
+    blocks = False
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._requests = iter(requests)
+        self.is_done = False
+
+    def take(self, most: int) -> list[tuple[Request, Sink | None]]:
+        taken: list[tuple[Request, Sink | None]] = [
+            (request, None) for request in islice(self._requests, most)
+        ]
+        self.is_done = len(taken) < most
+        return taken
+
+    def close(self) -> None:
+        self.is_done = True
+
+
+class ThreadedFeed:
+    """A feed from something that may block: stdin, a pipe, a caller's generator.
+
+    A daemon thread reads ahead a little and wakes the session.
+
+    Args:
+        requests: What to read.
+        wake: Called when there is something new; set by the session.
+    """
+
+    blocks = True
+    _AHEAD = 1_000
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._requests = requests
+        self._queue: queue.Queue[Request | None] = queue.Queue(self._AHEAD)
+        self._is_closed = False
+        self.error: BaseException | None = None
+        self.is_done = False
+        self.wake: Callable[[], None] = lambda: None
+        threading.Thread(target=self._run, name="downloader-list", daemon=True).start()
+
+    def take(self, most: int) -> list[tuple[Request, Sink | None]]:
+        taken: list[tuple[Request, Sink | None]] = []
+        while len(taken) < most:
+            try:
+                request = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if request is None:
+                self.is_done = True
+                break
+            taken.append((request, None))
+        if self.is_done and self.error is not None:
+            error, self.error = self.error, None
+            raise error
+        return taken
+
+    def close(self) -> None:
+        self._is_closed = self.is_done = True
+
+    def _run(self) -> None:
+        try:
+            for request in self._requests:
+                self._put(request)
+                if self._is_closed:
+                    return
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it is taken
+            self.error = error
+        self._put(None)
+
+    def _put(self, request: Request | None) -> None:
+        while not self._is_closed:
+            try:
+                self._queue.put(request, timeout=0.2)
+            except queue.Full:
+                continue
+            self.wake()
+            return
+
+
+def open_lists(arguments: Iterable[str]) -> Feed:
+    """The feed for command-line arguments: URLs, list files, and `-` for stdin.
+
+    Raises:
+        UsageError: A list cannot be read; nothing has been requested yet.
+    """
+    parts = [_open(number, argument) for number, argument in enumerate(arguments, 1)]
+    requests = (request for requests, _ in parts for request in requests)
+    if any(may_block for _, may_block in parts):
+        return ThreadedFeed(requests)
+    return ReadyFeed(requests)
+
+
+def as_requests(urls: Iterable[str | Request]) -> Iterator[Request]:
+    """A caller's URLs as requests; each knows its position for messages.
+
+    Raises:
+        UsageError: One of them is neither a text nor a `Request`.
+    """
+    for number, url in enumerate(urls):
+        if isinstance(url, Request):
+            yield url
+        elif isinstance(url, str):
+            yield Request(url, f"urls[{number}]")
+        else:
+            raise UsageError(
+                f"urls[{number}] is a {type(url).__name__}, not a text or a Request"
+            )
+
+
+def _open(number: int, argument: str) -> tuple[Iterable[Request], bool]:
+    if is_url(argument):
+        return [Request(argument, f"argument {number}")], False
+    name = "stdin" if argument == STDIN else argument
+    try:
+        descriptor = os.dup(0) if argument == STDIN else _open_list(argument)
+        may_block = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the list {name}: {error.strerror or error}; "
+            "give a file with a URL a line, a URL, or - for stdin"
+        ) from error
+    return _requests(descriptor, name), may_block
+
+
+def _open_list(path: str) -> int:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UsageError(f"cannot read the list {path}: it is a folder; give a file")
+    return descriptor
+
+
+def _requests(descriptor: int, name: str) -> Iterator[Request]:
+    try:
+        for number, line in enumerate(
+            lines(lambda: os.read(descriptor, _BLOCK_BYTES)), 1
+        ):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                yield Request(text, f"{name}:{number}")
+    finally:
+        os.close(descriptor)
+
+
+def lines(read: Callable[[], bytes]) -> Iterator[str]:
+    """The lines of a text that comes in blocks, without their ends.
+
+    Args:
+        read: Brings the next block, empty at the end.
+    """
+    block = read()
+    encoding, errors = "utf-8", "surrogateescape"
+    for bom, its_encoding in _BOMS:
+        if block.startswith(bom):
+            block, encoding = block[len(bom) :], its_encoding
+            errors = "surrogateescape" if encoding == "utf-8" else "replace"
+    decoder = codecs.getincrementaldecoder(encoding)(errors)
+    pending = ""
+    is_over = False
+    while not is_over:
+        *complete, rest = (pending + decoder.decode(block)).split("\n")
+        yield from complete
+        # An endless line is cut, not kept: it will be refused as too long anyway.
+        pending = rest[:_LONGEST_LINE]
+        block = read()
+        is_over = not block
+    pending += decoder.decode(b"", final=True)
+    if pending:
+        yield pending

@@ -1,0 +1,1 @@
+"""Where attempts run and how many at once: a file a mechanism."""

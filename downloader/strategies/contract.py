@@ -1,0 +1,126 @@
+"""What a strategy owes the session, and where each is to be found.
+
+A strategy is a completion queue for attempts:
+
+    start(batch)  buffer attempts of one host, to run one after another in one place
+    wait(t)       hand out what was started, and bring back facts; at once after `wake`
+    cancel(f)     end every attempt under way with the failure f
+    close(t)      let go of everything within t seconds, by force if need be
+
+It holds no rule about HTTP, retries, hosts, names or files. Only one thread calls it, but
+`wake` and `cancel` may be called from any thread and from a signal handler.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from downloader.errors import StrategyUnavailable
+
+if TYPE_CHECKING:
+    from downloader.models import Attempt, Fact, Failure, WorkerUsage
+    from downloader.transfer.plan import Plan
+
+
+class Strategy(Protocol):
+    """Where attempts run, and how many at once.
+
+    Made with the run's plan and a number of workers; `wait` never takes longer than the
+    time it is given, and that is never more than half a second.
+    """
+
+    name: ClassVar[str]
+    # True if other processes move the bytes: then a worker can be lost.
+    has_worker_processes: ClassVar[bool]
+    # False if a transfer under way keeps `wait` from returning at once after `wake`.
+    wakes_within_a_transfer: ClassVar[bool]
+
+    def __init__(self, plan: Plan, workers: int) -> None: ...
+
+    @property
+    def capacity(self) -> int:
+        """How many more batches it takes now."""
+        ...
+
+    @property
+    def batch(self) -> int:
+        """How many attempts a batch may hold now; they share one slot of their host."""
+        ...
+
+    def start(self, attempts: list[Attempt]) -> None:
+        """Take up a batch; nothing has to happen before the next `wait`."""
+        ...
+
+    def wait(self, timeout_seconds: float) -> list[Fact]:
+        """Run, until there are facts, or `wake` was called, or the time is over.
+
+        Raises:
+            StrategyError: The mechanism itself is broken.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make `wait` return at once, now or when it is called next."""
+        ...
+
+    def cancel(self, failure: Failure) -> None:
+        """End every attempt under way with this failure; their results still come."""
+        ...
+
+    def limit(self, bytes_per_second: float | None) -> None:
+        """Keep all transfers together to another rate from now on."""
+        ...
+
+    def usage(self) -> list[WorkerUsage]:
+        """What worker processes have used so far; empty if there are none."""
+        ...
+
+    def close(self, grace_seconds: float) -> None:
+        """End all workers: kindly within the given time, then by force."""
+        ...
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_HOMES = {
+    "serial": ("downloader.strategies.executors", "Serial"),
+    "threads": ("downloader.strategies.executors", "Threads"),
+    "processes": ("downloader.strategies.processes", "Processes"),
+    "subprocess": ("downloader.strategies.children", "Subprocess"),
+    "asyncio": ("downloader.strategies.event_loop", "EventLoop"),
+}
+NAMES = tuple(_HOMES)
+
+
+def default_workers(name: str) -> int:
+    """How many workers a strategy has unless told otherwise.
+
+    An event loop waits for hundreds of connections at no cost. Threads that share one
+    interpreter gain little beyond a few dozen. Processes pay with memory for each, and
+    a core runs two blocking ones well: one waits while the other works.
+    """
+    by_name = {"serial": 1, "threads": 16, "asyncio": 100}
+    return by_name.get(name) or max(2, 2 * usable_cores())
+
+
+def load(name: str) -> type[Strategy]:
+    """The class of a strategy; its libraries are imported now.
+
+    Raises:
+        StrategyUnavailable: There is none of that name, or its engine is missing.
+    """
+    home = _HOMES.get(name)
+    if home is None:
+        raise StrategyUnavailable(
+            f"there is no strategy {name!r}; choose one of {', '.join(NAMES)}"
+        )
+    module, member = home
+    strategy: type[Strategy] = getattr(import_module(module), member)
+    return strategy

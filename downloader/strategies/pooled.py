@@ -1,0 +1,92 @@
+"""The worker's side of the `processes` strategy; imported by its processes alone."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from downloader.models import ErrorKind, Failure
+from downloader.strategies import frames
+from downloader.strategies.blocking import BlockingWorker
+from downloader.strategies.board import Board
+from downloader.strategies.guard import Guard, ignore_interrupts
+from downloader.strategies.results import own_usage
+from downloader.transfer.engine import Engine
+from downloader.transfer.plan import Plan
+from downloader.transfer.watch import Watchdog
+
+if TYPE_CHECKING:
+    from downloader.models import AttemptResult, Moved
+
+
+class PooledWorker:
+    """What a process of the `processes` strategy keeps between batches."""
+
+    # A batch hands the rest of its attempts back after so long, so that one slow file
+    # does not hold up those behind it.
+    BATCH_SECONDS = 0.5
+
+    def __init__(self, plan: Plan, board: Board) -> None:
+        self._engine = Engine(plan)
+        self._board = board
+        self._watchdog = Watchdog(plan.timeout_seconds)
+        self._worker = BlockingWorker(self._engine, self._watchdog)
+        Guard(self._parent_is_gone)
+
+    def run_batch(self, body: bytes, seat: int) -> bytes:
+        """Run attempts one after another.
+
+        Args:
+            body: The attempts, encoded.
+            seat: The place on the board where progress goes.
+        """
+        results: list[AttemptResult] = []
+        returned: list[int] = []
+        until = time.monotonic() + self.BATCH_SECONDS
+        for attempt in frames.batch_decoder.decode(body):
+            self._obey()
+            if results and time.monotonic() > until:
+                returned.append(attempt.id)
+                continue
+            results.append(
+                self._worker.run(attempt, lambda moved: self._tell(seat, moved))
+            )
+        return frames.encode(frames.Facts(results, [], returned, own_usage()))
+
+    def _tell(self, seat: int, moved: Moved) -> None:
+        self._board.tell(seat, moved)
+        self._obey()
+
+    def _obey(self) -> None:
+        self._engine.limit(self._board.bytes_per_second)
+
+    def _parent_is_gone(self) -> bool:
+        """Also the moment to look whether everything is to stop."""
+        from multiprocessing.connection import wait
+        from multiprocessing.process import parent_process
+
+        parent = parent_process()
+        assert parent is not None
+        if wait([parent.sentinel], timeout=0.2):
+            return True
+        if self._board.is_stopped and self._engine.stop is None:
+            self._engine.stop = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
+            self._watchdog.abort_all(self._engine.stop)
+        return False
+
+
+# One worker a process; `ProcessPoolExecutor` offers no other place to keep it.
+_worker: PooledWorker | None = None
+
+
+def begin(plan: bytes, cells: Any) -> None:
+    """The pool's initializer: make this process's worker."""
+    global _worker  # noqa: PLW0603 - see above
+    ignore_interrupts()
+    _worker = PooledWorker(frames.plan_decoder.decode(plan), Board(cells))
+
+
+def run_batch(body: bytes, seat: int) -> bytes:
+    """The pool's call: run a batch in this process's worker."""
+    assert _worker is not None
+    return _worker.run_batch(body, seat)

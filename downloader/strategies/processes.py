@@ -1,0 +1,261 @@
+"""The `processes` strategy: a `ProcessPoolExecutor`, small batches over its pipe.
+
+The pool loses all that is in flight when one of its processes dies. So every batch is
+remembered here; after a death the rest of the old pool is ended for certain, a new one
+made, and each attempt is handed back as `worker_lost`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from ctypes import c_longlong
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from downloader.errors import StrategyError
+from downloader.models import AttemptResult, ErrorKind, Failure, Returned
+from downloader.strategies import frames, pooled
+from downloader.strategies.board import Board
+from downloader.strategies.inbox import Inbox
+from downloader.strategies.results import BatchSize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from downloader.models import Attempt, Fact, WorkerUsage
+    from downloader.transfer.plan import Plan
+
+# Pools that die before they bring a single result, one after another, are hopeless.
+MOST_FRUITLESS_POOLS = 3
+
+
+class _Batch:
+    """Attempts that one worker runs, from `start` to their results."""
+
+    __slots__ = ("attempts", "future", "generation", "seat")
+
+    def __init__(self, attempts: list[Attempt], seat: int, generation: int) -> None:
+        self.attempts = attempts
+        self.seat = seat
+        self.generation = generation
+        self.future: Future[bytes] | None = None
+
+
+class Processes:
+    """Worker processes that run batches of attempts, each on requests."""
+
+    name: ClassVar[str] = "processes"
+    has_worker_processes: ClassVar[bool] = True
+    wakes_within_a_transfer: ClassVar[bool] = True
+
+    def __init__(self, plan: Plan, workers: int) -> None:
+        self._plan = frames.encode(plan)
+        self._workers = workers
+        # A batch more for each worker waits at its door, so that none waits for us.
+        self._seats = list(range(2 * workers))
+        self._in_flight: dict[int, _Batch] = {}
+        self._inbox: Inbox[_Batch] = Inbox()
+        self._usage: dict[int, WorkerUsage] = {}
+        self._size = BatchSize()
+        self._generation = 0
+        self._fruitless = 0
+        self._bytes_per_second = plan.bytes_per_second
+        cells = _context.RawArray(c_longlong, Board.size(len(self._seats)))
+        self._cells = cells
+        self._board = Board(cells)
+        self._pool = self._make_pool()
+        self.limit(plan.bytes_per_second)
+
+    @property
+    def capacity(self) -> int:
+        return len(self._seats)
+
+    @property
+    def batch(self) -> int:
+        return self._size.attempts
+
+    def start(self, attempts: list[Attempt]) -> None:
+        batch = _Batch(attempts, self._seats.pop(), self._generation)
+        self._in_flight[batch.seat] = batch
+        self._board.clear(batch.seat)
+        self._share_rate()
+        try:
+            body = frames.encode(attempts)
+            batch.future = self._pool.submit(pooled.run_batch, body, batch.seat)
+        except BrokenProcessPool:
+            self._inbox.put(batch)
+        else:
+            batch.future.add_done_callback(lambda _: self._inbox.put(batch))
+
+    def wait(self, timeout_seconds: float) -> list[Fact]:
+        facts: list[Fact] = []
+        for batch in self._inbox.collect(timeout_seconds):
+            if batch.generation == self._generation:
+                self._take_in(batch, facts)
+        facts += self._progress()
+        return facts
+
+    def wake(self) -> None:
+        self._inbox.wake()
+
+    def cancel(self, failure: Failure) -> None:
+        self._board.end_all()
+
+    def limit(self, bytes_per_second: float | None) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._share_rate()
+
+    def usage(self) -> list[WorkerUsage]:
+        return list(self._usage.values())
+
+    def close(self, grace_seconds: float) -> None:
+        processes = self._processes()
+        self._board.end_all()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        until = time.monotonic() + grace_seconds
+        for process in processes:
+            process.join(max(0.0, until - time.monotonic()))
+        _end(processes)
+
+    def _share_rate(self) -> None:
+        """Each busy worker's part of the rate."""
+        rate = self._bytes_per_second
+        busy = max(1, min(self._workers, len(self._in_flight)))
+        self._board.limit(None if rate is None else rate / busy)
+
+    def _take_in(self, batch: _Batch, facts: list[Fact]) -> None:
+        told = self._told(batch)
+        if told is None:
+            self._recover(facts)
+            return
+        self._fruitless = 0
+        self._free(batch)
+        facts += told.results
+        facts += [Returned(attempt_id) for attempt_id in told.returned]
+        self._usage[told.usage.pid] = told.usage
+        self._size.learn(told.results)
+
+    def _free(self, batch: _Batch) -> None:
+        del self._in_flight[batch.seat]
+        self._seats.append(batch.seat)
+
+    def _recover(self, facts: list[Fact]) -> None:
+        """Make a new pool once nothing of the old one can touch a file any more."""
+        self._fruitless += 1
+        if self._fruitless > MOST_FRUITLESS_POOLS:
+            raise StrategyError(self.name, "its worker processes die as they start")
+        _end(self._processes())
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for batch in list(self._in_flight.values()):
+            facts += self._salvage(batch)
+            self._free(batch)
+        self._generation += 1
+        self._pool = self._make_pool()
+
+    @staticmethod
+    def _told(batch: _Batch) -> frames.Facts | None:
+        """What a batch brought; None if its pool died first."""
+        if batch.future is None or not batch.future.done():
+            return None
+        try:
+            return frames.facts_decoder.decode(batch.future.result())
+        except BrokenProcessPool:
+            return None
+
+    def _salvage(self, batch: _Batch) -> Iterator[Fact]:
+        """A batch's results if they came before the death, else its attempts as lost."""
+        told = self._told(batch)
+        if told is not None:
+            yield from told.results
+            yield from (Returned(attempt_id) for attempt_id in told.returned)
+            return
+        failure = Failure(ErrorKind.WORKER_LOST, "its worker process died")
+        yield from (
+            AttemptResult(attempt.id, failure=failure) for attempt in batch.attempts
+        )
+
+    def _progress(self) -> Iterator[Fact]:
+        for batch in self._in_flight.values():
+            moved = self._board.moved(batch.seat)
+            if moved is not None and any(
+                a.id == moved.attempt_id for a in batch.attempts
+            ):
+                yield moved
+
+    def _processes(self) -> list[Any]:
+        # No public way to them before Python 3.14.
+        return list((self._pool._processes or {}).values())  # noqa: SLF001
+
+    def _make_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._workers,
+            mp_context=_context,
+            initializer=pooled.begin,
+            initargs=(self._plan, self._cells),
+        )
+
+
+def _end(processes: list[Any]) -> None:
+    for process in processes:
+        if process.is_alive():
+            process.kill()
+    for process in processes:
+        process.join(5.0)
+
+
+class _Process(SpawnProcess):
+    """A process that is started afresh and never runs the caller's `__main__` again."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:  # noqa: N802 - multiprocessing's name
+        with _spawning():
+            return SpawnProcess._Popen(process_obj)  # noqa: SLF001 - what a context overrides
+
+
+class _Context(SpawnContext):
+    """Spawning, on every system alike: a child inherits no lock, socket or thread.
+
+    A context of our own, since the standard one has each child import the caller's main
+    script: without a guard in it every worker would start the run anew, and from stdin
+    there is nothing to import.
+    """
+
+    Process = _Process
+
+
+_context = _Context()
+
+
+@contextlib.contextmanager
+def _spawning() -> Iterator[None]:
+    """Conditions for starting a child: no main to import, Ctrl-C held back, no stray path.
+
+    Ctrl-C reaches the whole process group; until a child has learnt to ignore it, it
+    stays blocked in it. A folder in which the program runs must not provide modules.
+    """
+    main = sys.modules["__main__"]
+    is_safe = os.environ.get("PYTHONSAFEPATH")
+    can_mask = hasattr(signal, "pthread_sigmask")
+    before = (
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_mask else None
+    )
+    sys.modules["__main__"] = ModuleType("__main__")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+        if is_safe is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = is_safe
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,69 @@
+"""What workers of every kind say about themselves and their faults."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from downloader.errors import DownloaderError
+from downloader.models import AttemptResult, ErrorKind, Failure, WorkerUsage
+
+if TYPE_CHECKING:
+    from downloader.models import Attempt
+
+logger = logging.getLogger(__name__)
+
+
+def internal_failure(
+    attempt: Attempt, error: Exception, seconds: float
+) -> AttemptResult:
+    """The result of an attempt that met a fault of this program."""
+    logger.debug("attempt %s broke", attempt.id, exc_info=error)
+    text = str(error) if isinstance(error, DownloaderError) else repr(error)
+    failure = Failure(ErrorKind.INTERNAL, f"a fault of this program: {text}")
+    return AttemptResult(attempt.id, failure=failure, seconds=seconds)
+
+
+def own_usage() -> WorkerUsage:
+    """What this process has used so far."""
+    return WorkerUsage(os.getpid(), time.process_time(), peak_bytes())
+
+
+def peak_bytes() -> int:
+    """The most memory this process has ever held, in bytes; 0 where that is unknown."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class BatchSize:
+    """How many attempts to hand a sequential worker at once, learnt from their times.
+
+    Small quick files travel together, for the pipe's sake; slow or large ones alone,
+    since whatever is behind them in a batch has to wait.
+    """
+
+    LARGEST = 8
+    # A batch should take no longer than this.
+    SECONDS = 0.05
+    _WEIGHT = 0.2
+
+    def __init__(self) -> None:
+        self._mean_seconds = 1.0
+
+    @property
+    def attempts(self) -> int:
+        """The size of the next batch, from 1 to `LARGEST`."""
+        return max(1, min(self.LARGEST, int(self.SECONDS / self._mean_seconds)))
+
+    def learn(self, results: list[AttemptResult]) -> None:
+        """Take the times of finished attempts in."""
+        for result in results:
+            gap = max(result.seconds, 1e-6) - self._mean_seconds
+            self._mean_seconds += self._WEIGHT * gap

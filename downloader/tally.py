@@ -1,0 +1,126 @@
+"""The figures of a run, kept as it goes, in memory that does not grow with it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from downloader.models import Status
+from downloader.report import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from downloader.models import AttemptResult, Outcome, WorkerUsage
+
+_MIB = 1 << 20
+
+
+class Quantiles:
+    """Quantiles of positive numbers, to within half a per cent, in a few kilobytes.
+
+    Counts on a logarithmic scale: exact ranks, values rounded to 1 %.
+    """
+
+    _STEP = math.log(1.01)
+
+    def __init__(self) -> None:
+        self._counts: Counter[int] = Counter()
+        self._size = 0
+
+    def add(self, value: float) -> None:
+        """Count a value."""
+        self._counts[round(math.log(max(value, 1e-9)) / self._STEP)] += 1
+        self._size += 1
+
+    def quantile(self, share: float) -> float | None:
+        """The value that `share` of all do not exceed; None without values."""
+        rank = max(1, math.ceil(share * self._size))
+        for step, number in sorted(self._counts.items()):
+            rank -= number
+            if rank <= 0:
+                return math.exp(step * self._STEP)
+        return None
+
+
+class Tally:
+    """Counts attempts and outcomes, and makes the summary."""
+
+    def __init__(self) -> None:
+        self.started_at = datetime.now(UTC)
+        self._began = time.perf_counter()
+        self._cpu_began = time.process_time()
+        self._statuses: Counter[Status] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._latency = Quantiles()
+        self._bytes = 0
+        self._received_bytes = 0
+        self._attempts = 0
+        self._retries = 0
+
+    def result(self, result: AttemptResult) -> None:
+        """Count an attempt's end."""
+        self._received_bytes += result.received_bytes
+        if result.saved is not None:
+            self._latency.add(result.seconds)
+
+    def outcome(self, outcome: Outcome) -> None:
+        """Count a row."""
+        self._statuses[outcome.status] += 1
+        self._attempts += outcome.attempts
+        self._retries += max(0, outcome.attempts - 1)
+        if outcome.status is Status.OK:
+            self._bytes += outcome.bytes
+        elif outcome.error is not None:
+            self._errors[outcome.error] += 1
+
+    def summary(
+        self,
+        *,
+        strategy: str,
+        workers: int,
+        per_host: int | None,
+        duplicates: int,
+        usage: Iterable[WorkerUsage],
+        own_peak_bytes: int,
+        interrupted_by: int | None,
+        list_complete: bool,
+    ) -> Summary:
+        """The figures as they stand now."""
+        usage = list(usage)
+        seconds = time.perf_counter() - self._began
+        cpu_seconds = time.process_time() - self._cpu_began
+        statuses = self._statuses
+        rows = statuses.total()
+        with_file = rows - statuses[Status.FAILED]
+        return Summary(
+            strategy=strategy,
+            workers=workers,
+            per_host=per_host,
+            started_at=self.started_at,
+            seconds=seconds,
+            lines=rows + duplicates,
+            rows=rows,
+            duplicates=duplicates,
+            ok=statuses[Status.OK],
+            unchanged=statuses[Status.UNCHANGED],
+            skipped=statuses[Status.SKIPPED],
+            failed=statuses[Status.FAILED],
+            bytes=self._bytes,
+            received_bytes=self._received_bytes,
+            files_per_second=with_file / seconds,
+            mib_per_second=self._received_bytes / _MIB / seconds,
+            latency_p50_seconds=self._latency.quantile(0.50),
+            latency_p95_seconds=self._latency.quantile(0.95),
+            latency_p99_seconds=self._latency.quantile(0.99),
+            cpu_seconds=cpu_seconds + sum(one.cpu_seconds for one in usage),
+            peak_memory_bytes=own_peak_bytes + sum(one.peak_bytes for one in usage),
+            retries=self._retries,
+            attempts=self._attempts,
+            errors=dict(sorted(self._errors.items())),
+            interrupted_by=interrupted_by,
+            list_complete=list_complete,
+        )

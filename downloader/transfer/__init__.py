@@ -1,0 +1,1 @@
+"""How the bytes of one attempt move, on one HTTP library each, into a part file."""

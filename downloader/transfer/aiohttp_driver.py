@@ -1,0 +1,288 @@
+"""One attempt on aiohttp, on the event loop; any number at a time.
+
+As with requests, what the library would decide by itself is switched off: redirects,
+cookies, decompression, the environment, its own timeouts (they cost 50 µs a request and
+do not see a dripping head) and its silent second GET when a reused connection dies,
+which the frontier must count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import ssl
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+from aiohttp import abc, client_exceptions, client_proto, http_exceptions
+from yarl import URL
+
+from downloader.errors import DiskError, InvalidUrl, TransportError
+from downloader.policy import headers
+from downloader.transfer import faults
+from downloader.transfer.limits import (
+    MOST_HEAD_FIELDS,
+    MOST_INTERIM_ANSWERS,
+    MOST_LINE_BYTES,
+)
+from downloader.transfer.transfer import CHUNK_BYTES, Transfer
+from downloader.transfer.watch import Watch, sweep_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from downloader.models import Attempt, AttemptResult, Failure, Moved
+    from downloader.transfer.engine import Engine
+    from downloader.transfer.part_file import Folder
+
+
+class AiohttpDriver:
+    """Runs attempts on one event loop, as many at once as are asked for.
+
+    Args:
+        engine: What the process shares.
+        folder: The loop's view of the output folder.
+    """
+
+    def __init__(self, engine: Engine, folder: Folder) -> None:
+        self._engine = engine
+        self._folder = folder
+        self._live: dict[int, Watch] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def open(self) -> None:
+        """Make the session; must run on the loop."""
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(self._engine),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None, connect=None, sock_connect=None, sock_read=None
+            ),
+            auto_decompress=False,
+            trust_env=False,
+            # Not asked to ask again, User-Agent and the like come with each request.
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+            read_bufsize=self._engine.chunk_bytes(CHUNK_BYTES // 4),
+            max_line_size=MOST_LINE_BYTES,
+            max_field_size=MOST_LINE_BYTES,
+            max_headers=MOST_HEAD_FIELDS,
+        )
+        # No public switch; its own test client sets the same attribute.
+        self._session._retry_connection = False  # noqa: SLF001
+        self._sweep()
+
+    async def run(
+        self, attempt: Attempt, tell: Callable[[Moved], None]
+    ) -> AttemptResult:
+        """Run an attempt to its end; to be awaited by a task that runs nothing else now."""
+        transfer = Transfer(
+            attempt, self._engine.plan, self._folder, self._engine.take, tell
+        )
+        task = asyncio.current_task()
+        assert task is not None
+        watch = Watch(transfer.patience, task.cancel)
+        self._live[id(watch)] = watch
+        token = _WATCH.set(watch)
+        try:
+            self._engine.check()
+            await self._converse(transfer)
+        except (TransportError, DiskError, InvalidUrl) as error:
+            transfer.fail_with(error)
+        except asyncio.CancelledError:
+            if watch.failure is None:
+                raise
+            task.uncancel()
+            transfer.fail(watch.failure)
+        finally:
+            _WATCH.reset(token)
+            del self._live[id(watch)]
+        assert transfer.result is not None
+        return transfer.result
+
+    def abort_all(self, failure: Failure) -> None:
+        """Cut off every attempt under way; on the loop's thread."""
+        for watch in list(self._live.values()):
+            watch.abort(failure)
+
+    async def close(self) -> None:
+        """Close every connection and the folder."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._session is not None:
+            await self._session.close()
+        self._folder.close()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for watch in list(self._live.values()):
+            watch.sweep(now)
+        pause_seconds = sweep_seconds(self._engine.plan.timeout_seconds)
+        loop = asyncio.get_running_loop()
+        self._sweeper = loop.call_later(pause_seconds, self._sweep)
+
+    async def _converse(self, transfer: Transfer) -> None:
+        while transfer.result is None:
+            response = await self._send(transfer)
+            try:
+                pairs = _pairs(response)
+                if transfer.head(response.status, headers.fields(pairs)):
+                    await self._receive(response, transfer)
+                    transfer.end()
+                elif transfer.is_worth_draining():
+                    await _drain(response)
+            finally:
+                # Back to the pool if its body was read to the end, else closed.
+                response.release() if response.content.at_eof() else response.close()
+
+    async def _send(self, transfer: Transfer) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        url = transfer.url
+        now = time.monotonic()
+        # A connection that must be made first says so itself, see `_Connector`.
+        transfer.patience.asking(now)
+        watch = _WATCH.get()
+        watch.is_fresh = False
+        try:
+            return await self._session.get(
+                URL(url.text, encoded=True),
+                headers=transfer.fields(),
+                allow_redirects=False,
+                ssl=self._engine.tls if url.scheme == "https" else True,
+                proxy=self._engine.proxy_for(url),
+            )
+        except (aiohttp.ClientError, OSError) as error:
+            raise _translate_head(error, is_reused=not watch.is_fresh) from error
+
+    async def _receive(
+        self, response: aiohttp.ClientResponse, transfer: Transfer
+    ) -> None:
+        content = response.content
+        while True:
+            try:
+                data = await content.readany()
+            except http_exceptions.HttpProcessingError as error:
+                raise faults.malformed() from error
+            except (aiohttp.ClientError, OSError) as error:
+                raise faults.body_cut() from error
+            if not data:
+                return
+            pause_seconds = transfer.chunk(data)
+            if pause_seconds:
+                await asyncio.sleep(pause_seconds)
+                transfer.waited(pause_seconds)
+
+
+_WATCH: ContextVar[Watch] = ContextVar("watch")
+
+
+async def _drain(response: aiohttp.ClientResponse) -> None:
+    """Read a short body of no interest; a failure only costs the connection."""
+    try:
+        await response.read()
+    except (aiohttp.ClientError, OSError):
+        response.close()
+
+
+def _pairs(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
+    """The head's fields, read as Latin-1 as in the other drivers (RFC 9110 §5.5)."""
+    return [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in response.raw_headers
+    ]
+
+
+class _Resolver(abc.AbstractResolver):
+    """aiohttp's view of the process's resolver."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> Any:
+        answer = asyncio.wrap_future(self._engine.resolver.ask(host, port))
+        # Shielded: who gives up must not take the answer away from others who ask.
+        return [
+            {
+                "hostname": host,
+                "host": address.sockaddr[0],
+                "port": port,
+                "family": address.family,
+                "proto": 0,
+                "flags": 0,
+            }
+            for address in await asyncio.shield(answer)
+        ]
+
+    async def close(self) -> None:
+        """Nothing: the engine closes the resolver."""
+
+
+class _Handler(client_proto.ResponseHandler):
+    """aiohttp's protocol with a bound on interim answers and no silent end of a body."""
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        # aiohttp 3.14 tells whoever waits for a head of a malformed chunk, and lets whoever
+        # reads the body wait for ever.
+        super().set_exception(exc, *cause)
+        payload = self._payload
+        if payload is not None and payload.exception() is None and not payload.is_eof():
+            payload.set_exception(exc, *cause)
+
+    async def read(self) -> Any:
+        for _ in range(MOST_INTERIM_ANSWERS + 1):
+            message, payload = await super().read()
+            if not 100 <= message.code < 200 or message.code == 101:  # noqa: PLR2004 - RFC 9110 §15.2
+                return message, payload
+        raise http_exceptions.HttpProcessingError(message="interim answers without end")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's connector without a bound of its own, which tells when it connects."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(
+            limit=0, resolver=_Resolver(engine), use_dns_cache=False, ttl_dns_cache=0
+        )
+        self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment] # a subclass's
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        watch = _WATCH.get()
+        watch.is_fresh = True
+        watch.patience.connecting(time.monotonic())
+        connection = await super()._create_connection(*args, **kwargs)
+        watch.patience.asking(time.monotonic())
+        return connection
+
+
+_PROXY_ERRORS = (
+    client_exceptions.ClientProxyConnectionError,
+    client_exceptions.ClientHttpProxyError,
+)
+
+
+def _translate_head(error: Exception, *, is_reused: bool) -> TransportError:
+    """Our word for what aiohttp raised before a response head was there."""
+    if isinstance(error, (client_exceptions.ClientSSLError, ssl.SSLError)):
+        return faults.tls(_reason(error))
+    if isinstance(error, _PROXY_ERRORS):
+        return faults.proxy(None)
+    if isinstance(error, client_exceptions.ServerDisconnectedError):
+        # What it had of the head stands where a text does otherwise.
+        is_cut = not isinstance(error.message, str)
+        return faults.head_cut() if is_cut else faults.lost(is_reused=is_reused)
+    if isinstance(error, client_exceptions.ClientConnectorError):
+        return faults.no_connection(_reason(error))
+    is_lost = isinstance(error, OSError)
+    return faults.lost(is_reused=is_reused) if is_lost else faults.malformed()
+
+
+def _reason(error: BaseException) -> str | None:
+    """What OpenSSL or the system says of it."""
+    for one in (error.__cause__, getattr(error, "os_error", None), error):
+        for name in ("verify_message", "strerror"):
+            reason = getattr(one, name, None)
+            if isinstance(reason, str) and reason:
+                return reason
+    return None

@@ -1,0 +1,84 @@
+"""What the drivers of one process share: names, trust, rate, and who cuts off whom."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from downloader.errors import TransportError
+from downloader.policy.proxies import proxy_for
+from downloader.policy.rate import TokenBucket
+from downloader.transfer.resolver import Resolver
+from downloader.transfer.tls import make_context
+
+if TYPE_CHECKING:
+    import ssl
+
+    from downloader.models import Failure
+    from downloader.policy.urls import Url
+    from downloader.transfer.plan import Plan
+
+PAUSE_SLICE_SECONDS = 0.2
+
+
+class Engine:
+    """The parts of a process that all its attempts use.
+
+    Args:
+        plan: The run as this process sees it.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.resolver = Resolver()
+        # Set once, to the failure that every attempt shall end with.
+        self.stop: Failure | None = None
+        self._bucket = TokenBucket(plan.bytes_per_second)
+        self._bucket_lock = threading.Lock()
+
+    @cached_property
+    def tls(self) -> ssl.SSLContext:
+        """The TLS context, made at the first https request: it costs 10 to 20 ms."""
+        return make_context(self.plan.cacert, verifies=self.plan.verifies_tls)
+
+    def proxy_for(self, url: Url) -> str | None:
+        """The proxy that a request goes through; None to go straight."""
+        return proxy_for(url, self.plan.proxies)
+
+    def chunk_bytes(self, largest: int) -> int:
+        """How much one read may bring: less where a rate is kept, so that it is smooth."""
+        rate = self._bucket.bytes_per_second
+        return largest if rate is None else max(1024, min(largest, int(rate / 8)))
+
+    def take(self, size_bytes: int, now: float) -> float:
+        """The seconds to wait after so many bytes came, for the rate's sake."""
+        if self._bucket.bytes_per_second is None:
+            return 0.0
+        with self._bucket_lock:
+            return self._bucket.take(size_bytes, now)
+
+    def limit(self, bytes_per_second: float | None) -> None:
+        """Go on at another rate."""
+        self._bucket.change(bytes_per_second)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but no longer than until `stop` is set."""
+        # In slices, without an event: a signal handler that set one could deadlock.
+        until = time.monotonic() + seconds
+        while self.stop is None and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, PAUSE_SLICE_SECONDS))
+
+    def check(self) -> None:
+        """Refuse to begin once `stop` is set.
+
+        Raises:
+            TransportError: It is, with the failure it holds.
+        """
+        if self.stop is not None:
+            raise TransportError(self.stop.kind, self.stop.detail)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self.resolver.close()

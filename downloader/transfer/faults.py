@@ -1,0 +1,62 @@
+"""What can go wrong on the way, in the words that all drivers share.
+
+A driver finds out by its library's exception classes which of these it was; what is said
+of it, and so what the report shows, is the same whoever moved the bytes.
+"""
+
+from __future__ import annotations
+
+from downloader.errors import TransportError
+from downloader.models import ErrorKind
+from downloader.policy.exchange import MALFORMED
+
+
+def lost(*, is_reused: bool) -> TransportError:
+    """The connection ended before a byte of the answer came."""
+    text = "the connection was lost before an answer"
+    return TransportError(ErrorKind.CONNECT, text, is_reused)
+
+
+def head_cut() -> TransportError:
+    """The connection ended inside a response head."""
+    text = "the connection ended inside the response head"
+    return TransportError(ErrorKind.TRUNCATED, text)
+
+
+def malformed() -> TransportError:
+    """An answer that is not HTTP/1.1: its head, or the chunks of its body (RFC 9112).
+
+    One word for all of it: where a library finds out depends on how the bytes arrived.
+    """
+    return TransportError(ErrorKind.PROTOCOL, MALFORMED)
+
+
+def body_cut() -> TransportError:
+    """The connection ended inside a body."""
+    return TransportError(ErrorKind.TRUNCATED, "the body broke off")
+
+
+def no_connection(reason: str | None) -> TransportError:
+    """No address took the connection."""
+    return TransportError(ErrorKind.CONNECT, _with("no connection", reason))
+
+
+def tls(reason: str | None) -> TransportError:
+    """The TLS handshake failed; not tried again, since the certificate stays what it is."""
+    return TransportError(ErrorKind.TLS, _with("the TLS handshake failed", reason))
+
+
+def proxy(reason: str | None) -> TransportError:
+    """The proxy could not be reached, or would not go on."""
+    return TransportError(
+        ErrorKind.CONNECT, _with("the proxy refused or broke off", reason)
+    )
+
+
+def timeout(complaint: str) -> TransportError:
+    """The attempt's patience is at an end."""
+    return TransportError(ErrorKind.TIMEOUT, complaint)
+
+
+def _with(text: str, reason: str | None) -> str:
+    return f"{text}: {reason}" if reason else text

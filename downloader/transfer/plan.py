@@ -1,0 +1,33 @@
+"""What every worker of a run must know; one value that crosses to all of them."""
+
+from __future__ import annotations
+
+import msgspec
+
+from downloader.policy.headers import HeaderRules
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """The run as a worker sees it.
+
+    Attributes:
+        root: The output folder's absolute path.
+        headers: What to send, and to whom.
+        timeout_seconds: The bound on each phase of an attempt and each gap in a body.
+        max_redirects: Hops after which an answer is a failure.
+        bytes_per_second: The rate that this worker process may use; None for no bound.
+        proxies: Proxy URL by scheme, and `no` for the exceptions.
+        cacert: A file or folder of certificates to trust instead of the system's.
+        verifies_tls: False to take any certificate.
+        connections: Transfers that this worker process may have under way at once.
+    """
+
+    root: str
+    headers: HeaderRules
+    timeout_seconds: float = 30.0
+    max_redirects: int = 20
+    bytes_per_second: float | None = None
+    proxies: dict[str, str] = {}
+    cacert: str | None = None
+    verifies_tls: bool = True
+    connections: int = 1

@@ -1,0 +1,90 @@
+"""Fixtures for all tests: a clean environment, the embedded site, the odd server."""
+
+import os
+
+import pytest
+from odd_server import OddServer
+
+from downloader.site.process import Site
+
+_FOREIGN_PREFIXES = ("DOWNLOADER_", "SSL_CERT_", "XDG_")
+_FOREIGN_SUFFIXES = ("_PROXY", "_CA_BUNDLE")
+
+
+def _is_foreign(name):
+    upper = name.upper()
+    return (
+        upper.startswith(_FOREIGN_PREFIXES)
+        or upper.endswith(_FOREIGN_SUFFIXES)
+        or upper in {"NETRC", "REQUEST_METHOD"}
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment(tmp_path_factory):
+    """No proxy, certificate, configuration or home of the machine reaches a test.
+
+    For the whole session, so that session-wide servers start in it too; a test that
+    needs a variable sets it with `monkeypatch`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in filter(_is_foreign, list(os.environ)):
+            patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """The test runs in an empty folder, where no config.toml lies; gives its path."""
+    folder = tmp_path / "workdir"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site():
+    """The embedded site with 100 files, one process for the whole session."""
+    with Site(files=100, seed=1) as site:
+        yield site
+
+
+@pytest.fixture
+def odd():
+    """A fresh misbehaving server with its own counts."""
+    with OddServer() as server:
+        yield server
+
+
+@pytest.fixture
+def odd_tls():
+    """As `odd`, over TLS; `ca_pem` is the certificate to trust."""
+    with OddServer(tls=True) as server:
+        yield server
+
+
+def _missing(config):
+    """The tests that were skipped although this run must leave none out."""
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return []
+    return reporter.stats.get("skipped", [])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session, exitstatus):
+    """Where CI is set a skipped test fails the run: what it needs must be there."""
+    if exitstatus == pytest.ExitCode.OK and _missing(session.config):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """List what was missing for the skipped tests, where they fail the run."""
+    skipped = _missing(config)
+    if not skipped:
+        return
+    terminalreporter.section("skipped, so this run fails (CI is set)", red=True)
+    for report in skipped:
+        reason = report.longrepr[2] if report.longrepr else ""
+        terminalreporter.line(f"{report.nodeid}: {reason}", red=True)

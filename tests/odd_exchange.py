@@ -1,0 +1,93 @@
+"""One exchange on the odd server: the request, and the means to answer it in any way."""
+
+import enum
+import hashlib
+import socket
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+
+def body(path, size):
+    """The `size` bytes that a behaviour sends for a path (as requested, no query)."""
+    return hashlib.shake_128(path.encode("utf-8", "surrogateescape")).digest(size)
+
+
+class After(enum.Enum):
+    """What becomes of the connection when an answer is out."""
+
+    KEEP = "keep it for the next request"
+    CLOSE = "close it (FIN)"
+    RESET = "tear it down (RST)"
+    STALE = "keep it, and close it without an answer when the next request arrives"
+
+
+class ServerClosed(OSError):
+    """The server is closing, so a behaviour that waits ends here."""
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request, and the means to answer it in any way whatever.
+
+    Attributes:
+        hit: How many requests for this target there were, this one included.
+    """
+
+    server: "OddServer"  # noqa: F821 - the module above this one
+    connection: socket.socket
+    method: str
+    target: str
+    version: str
+    fields: list[tuple[str, str]]
+    hit: int
+    headers: dict[str, str] = field(init=False)
+
+    def __post_init__(self):
+        self.headers = {name.lower(): value for name, value in self.fields}
+
+    @property
+    def path(self):
+        return self.target.partition("?")[0]
+
+    @property
+    def name(self):
+        return self.path.split("/")[1]
+
+    def text(self, index, default=""):
+        """An argument, decoded, counted from 0."""
+        arguments = self.path.split("/")[2:]
+        return unquote(arguments[index]) if index < len(arguments) else default
+
+    def number(self, index, default=1000):
+        return int(self.text(index, str(default)))
+
+    def body(self, size):
+        return body(self.path, size)
+
+    def send(self, data):
+        self.connection.sendall(data)
+
+    def head(self, status=200, headers=(), version="HTTP/1.1", end=b"\r\n"):
+        """Send a status line and headers; values may be bytes to go out raw."""
+        lines = [f"{version} {status} Odd\r\n".encode()]
+        for name, value in headers:
+            raw = value if isinstance(value, bytes) else str(value).encode("latin-1")
+            lines.append(name.encode() + b": " + raw + b"\r\n")
+        self.send(b"".join([*lines, end]))
+
+    def reply(self, content=b"", status=200, headers=(), **head):
+        """A whole answer with its length, after which the connection stays."""
+        self.head(status, [*headers, ("Content-Length", len(content))], **head)
+        if self.method != "HEAD":
+            self.send(content)
+        return After.KEEP
+
+    def pause(self, seconds):
+        """Let time pass, unless the server closes: then ServerClosed is raised."""
+        if self.server.closing.wait(seconds):
+            raise ServerClosed
+
+    def hold(self):
+        """Wait for the test's `release()`."""
+        self.server.released.wait()
+        self.pause(0)

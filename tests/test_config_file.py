@@ -1,0 +1,44 @@
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from downloader.options import BY_NAME, OPTIONS, check
+from downloader.settings import Settings, load
+
+FILE = Path(__file__).parent.parent / "config.toml"
+KEYS = tomllib.loads(FILE.read_text("utf-8"))["downloader"]
+
+
+def test_the_file_has_every_key_and_no_other():
+    assert sorted(KEYS) == sorted(BY_NAME)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_each_key_has_the_default_of_the_code(option):
+    assert KEYS[option.name] == option.file_default
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_what_the_file_writes_for_a_default_means_that_default(option):
+    meant = check(option, option.file_default)
+
+    assert (meant or None) == (option.default or None)
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
+def test_each_key_has_a_comment_above_it(option):
+    lines = FILE.read_text("utf-8").splitlines()
+    number = next(n for n, line in enumerate(lines) if line.startswith(f"{option.name} ="))
+
+    assert lines[number - 1].startswith("# ")
+
+
+def test_the_whole_file_loaded_gives_the_defaults(workdir):
+    assert load({}, {}, workdir, str(FILE)) == Settings()
+
+
+def test_every_option_is_a_field_and_every_field_but_two_is_an_option():
+    derived = {"host_headers", "proxies"}
+
+    assert set(Settings.__struct_fields__) - derived == set(BY_NAME)
