@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from downloader.ledger import Ledger
     from downloader.models import Request
-    from downloader.settings import Layout
 
 
 class Admitted(NamedTuple):
@@ -44,7 +43,7 @@ class Intake:
         is_portable: Whether names must suit every system.
     """
 
-    def __init__(self, ledger: Ledger, layout: Layout, *, is_portable: bool) -> None:
+    def __init__(self, ledger: Ledger, layout: str, *, is_portable: bool) -> None:
         self._ledger = ledger
         self._layout = layout
         self._is_portable = is_portable

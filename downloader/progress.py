@@ -17,8 +17,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TextIO
 
+from downloader import wording
 from downloader.models import ErrorKind, Outcome, Status
-from downloader.policy.urls import printable, redact_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,9 +37,7 @@ _RATE_SECONDS = 5.0  # the span over which a rate is taken: calm, yet of now
 _TRANSFER_ROWS = 4
 _FAILURES_A_FRAME = 20  # a host that is down fails thousands of lines a second
 _NOTE_SHOWN = 500  # characters; a line of a list may be megabytes long
-_URL_SHOWN = 200
 _BAR_CELLS = 8  # the fewest that still show a movement
-_KIB = 1024
 _ERASE = "\r\x1b[J"  # to the line's start, and clear from there to the screen's end
 
 
@@ -252,7 +250,10 @@ class _Tally:
         self._notes.append(text)
 
     def _take_notes(self) -> list[str]:
-        return [_shown(self._notes.popleft()) for _ in range(len(self._notes))]
+        return [
+            wording.shown(self._notes.popleft(), _NOTE_SHOWN)
+            for _ in range(len(self._notes))
+        ]
 
     def _sample(self, now: float) -> _Sample:
         moving = sum(
@@ -294,8 +295,8 @@ class Lines(_Tally):
         sample = self._sample(now)
         _, bytes_per_second = self._pace.add(sample)
         return (
-            f"{_files(self._files, 0)}, {_size(sample.received_bytes)}, "
-            f"{_size(bytes_per_second)}/s, {self._failed:,} failed, "
+            f"{_files(self._files, 0)}, {wording.size(sample.received_bytes)}, "
+            f"{wording.size(bytes_per_second)}/s, {self._failed:,} failed, "
             f"{in_flight:,} in flight"
         )
 
@@ -348,7 +349,7 @@ class Bars(_Tally):
         self._failure_notes += 1
         if self._failure_notes <= _FAILURES_A_FRAME:
             # Of a line without end, the reason after it is to be seen all the same.
-            url = _shown(outcome.url, _URL_SHOWN)
+            url = wording.shown(outcome.url)
             detail = f": {outcome.detail}" if outcome.detail else ""
             self.note(f"failed: {url}  {outcome.error}{detail}")
 
@@ -383,8 +384,8 @@ class Bars(_Tally):
         total = max(self._total, self._lines)
         parts = [
             _Part(_files(self._files, total), 0),
-            _Part(_size(sample.received_bytes), 2),
-            _Part(f"{_size(bytes_per_second)}/s", 1),
+            _Part(wording.size(sample.received_bytes), 2),
+            _Part(f"{wording.size(bytes_per_second)}/s", 1),
             _Part(f"{files_per_second:,.0f} files/s", 3),
         ]
         if self._failed:
@@ -397,7 +398,7 @@ class Bars(_Tally):
             transfer = self._transfers[attempt_id]
             parts = [
                 _Part(_of_size(transfer.received_bytes, transfer.total_bytes), 2),
-                _Part(f"{_size(transfer.rate(now))}/s", 1),
+                _Part(f"{wording.size(transfer.rate(now))}/s", 1),
             ]
             done, total = transfer.received_bytes, transfer.total_bytes or 0
             self._draw_bar(row, transfer.name, done, total, parts)
@@ -412,7 +413,7 @@ class Bars(_Tally):
         bar.ncols = self._columns - 1
         name_cells = bar.ncols // 3 if name else 0
         right = _fit(parts, bar.ncols - name_cells - len("100%||  ") - _BAR_CELLS)
-        left = _cut_left(_shown(name), name_cells) if name else ""
+        left = _cut_left(wording.shown(name), name_cells) if name else ""
         middle = "{percentage:3.0f}%|{bar}|" if total else ""
         bar.bar_format = f"{_verbatim(left)} {middle} {_verbatim(right)}".lstrip()
         bar.n, bar.total = min(done, total) if total else done, total
@@ -505,13 +506,6 @@ def _verbatim(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
-def _shown(text: str, characters: int = _NOTE_SHOWN) -> str:
-    """A text from a list or a server, safe for a terminal and not without end."""
-    # Redacted whole, since half a secret is no longer seen as one.
-    clean: str = printable(redact_secrets(text)[:characters])
-    return clean
-
-
 def _files(done: int, total: int) -> str:
     """`1 file`, `1,234 files`, or `12/300 files` if there is a total."""
     if total:
@@ -521,16 +515,5 @@ def _files(done: int, total: int) -> str:
 
 def _of_size(done_bytes: int, total_bytes: int | None) -> str:
     if total_bytes is None:
-        return _size(done_bytes)
-    return f"{_size(done_bytes)}/{_size(total_bytes)}"
-
-
-def _size(size_bytes: float) -> str:
-    """A number of bytes in the largest unit that leaves it at least 1."""
-    if size_bytes < _KIB:
-        return f"{size_bytes:.0f} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        size_bytes /= _KIB
-        if size_bytes < _KIB - 0.05:  # what rounds to 1024.0 goes to the next unit
-            return f"{size_bytes:.1f} {unit}"
-    return f"{size_bytes / _KIB:,.1f} TiB"
+        return wording.size(done_bytes)
+    return f"{wording.size(done_bytes)}/{wording.size(total_bytes)}"

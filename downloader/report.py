@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 import msgspec
 
+from downloader import wording
 from downloader.models import ErrorKind, Outcome
-from downloader.policy.urls import printable, redact_secrets
+from downloader.policy.urls import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Rows", "Summary"]
 
 _FAILURES_SHOWN = 5
-_LINE_SHOWN = 200  # characters of a failing line: a bad one may be megabytes long
-_KIB = 1024
 
 
 class Rows(Protocol):
@@ -329,13 +328,13 @@ def _rounded(summary: Summary) -> dict[str, object]:
 
 
 def _headline(summary: Summary) -> str:
-    files = _plural(summary.rows, "file")
+    files = wording.plural(summary.rows, "file")
     if summary.failed:
         files = f"{summary.rows - summary.failed:,} of {files}"
-    pace = f"{_rate(summary.files_per_second)} files/s"
+    pace = f"{wording.rate(summary.files_per_second)} files/s"
     flow = f"{summary.mib_per_second:,.1f} MiB/s"
     return (
-        f"{files}, {_size(summary.bytes)} in {_duration(summary.seconds)}: "
+        f"{files}, {wording.size(summary.bytes)} in {wording.duration(summary.seconds)}: "
         f"{pace}, {flow}  ({_way(summary)})"
     )
 
@@ -343,16 +342,16 @@ def _headline(summary: Summary) -> str:
 def _way(summary: Summary) -> str:
     """How the run went about it: `asyncio, 100 workers, 8 a host`."""
     limit = "no limit" if summary.per_host is None else f"{summary.per_host:,}"
-    return f"{summary.strategy}, {_plural(summary.workers, 'worker')}, {limit} a host"
+    return f"{summary.strategy}, {wording.plural(summary.workers, 'worker')}, {limit} a host"
 
 
 def _details(summary: Summary, counts: Iterator[tuple[str, int]]) -> Iterator[str]:
     yield "  " + " · ".join(f"{name} {count:,}" for name, count in counts)
     costs = [*_latency(summary)]
     if summary.retries:
-        costs.append(_plural(summary.retries, "retry", "retries"))
-    costs.append(f"CPU {_duration(summary.cpu_seconds)}")
-    costs.append(f"memory {_size(summary.peak_memory_bytes)}")
+        costs.append(wording.plural(summary.retries, "retry", "retries"))
+    costs.append(f"CPU {wording.duration(summary.cpu_seconds)}")
+    costs.append(f"memory {wording.size(summary.peak_memory_bytes)}")
     yield "  " + " · ".join(costs)
 
 
@@ -364,7 +363,7 @@ def _latency(summary: Summary) -> Iterator[str]:
     )
     known = [(name, seconds) for name, seconds in quantiles if seconds is not None]
     if known:
-        texts = (f"{_delay(seconds)} {name}" for name, seconds in known)
+        texts = (f"{wording.delay(seconds)} {name}" for name, seconds in known)
         yield "latency " + ", ".join(texts)
 
 
@@ -376,18 +375,12 @@ def _by_kind(errors: dict[str, int]) -> str:
 
 def _reason(outcome: Outcome) -> str:
     """One failing line and why: `http://…/x  http_404: the server answered 404`."""
-    url = _shown(outcome.url)
+    if outcome.error == ErrorKind.INVALID_URL and outcome.detail:
+        return f"{outcome.error}  {wording.shown(outcome.detail)}"  # it quotes the line itself
+    url = wording.shown(outcome.url)
     if not outcome.detail:
         return f"{url}  {outcome.error}"
-    return f"{url}  {outcome.error}: {_shown(outcome.detail)}"
-
-
-def _shown(text: str) -> str:
-    """A text from a list or a server, safe for a terminal and not without end."""
-    # Redacted whole, since half a secret is no longer seen as one; cut again after
-    # escaping, since an escape is longer than what it stands for.
-    clean: str = printable(redact_secrets(text)[: _LINE_SHOWN + 1])
-    return clean if len(clean) <= _LINE_SHOWN else clean[: _LINE_SHOWN - 1] + "…"
+    return f"{url}  {outcome.error}: {wording.shown(outcome.detail)}"
 
 
 def _interruption(summary: Summary) -> str:
@@ -395,11 +388,10 @@ def _interruption(summary: Summary) -> str:
     if summary.interrupted_by is not None:
         cause += f" by {_signal_name(summary.interrupted_by)}"
     untried = summary.errors.get(ErrorKind.NOT_TRIED, 0)
-    losses = [f"{_plural(untried, 'line')} not tried"] if untried else []
+    losses = [f"{wording.plural(untried, 'line')} not tried"] if untried else []
     if not summary.list_complete:
         losses.append("the list not read to its end")
-    said = ", ".join([cause, *losses])
-    return f"{said}; the same command goes on where this one stopped"
+    return ", ".join([cause, *losses])
 
 
 def _signal_name(number: int) -> str:
@@ -407,44 +399,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _plural(count: int, one: str, many: str | None = None) -> str:
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def _rate(per_second: float) -> str:
-    """A rate with a digit after the point only where it says something."""
-    return f"{per_second:,.1f}" if per_second < 9.95 else f"{per_second:,.0f}"  # noqa: PLR2004 - rounds to 10
-
-
-def _delay(seconds: float) -> str:
-    """A time that is short as a rule, `21 ms`."""
-    if seconds < 0.9995:  # noqa: PLR2004 - rounds to a second
-        return f"{_rate(seconds * 1000)} ms"
-    return _duration(seconds)
-
-
-def _duration(seconds: float) -> str:
-    """A time in the unit that a person would choose for it, from seconds up."""
-    if seconds < 0.995:  # noqa: PLR2004 - rounds to a second
-        return f"{seconds:.2f} s"
-    if seconds < 59.95:  # noqa: PLR2004 - rounds to a minute
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s"
-
-
-def _size(size_bytes: int) -> str:
-    """A number of bytes in the largest unit that leaves it at least 1."""
-    if size_bytes < _KIB:
-        return f"{size_bytes} B"
-    size = float(size_bytes)
-    for unit in ("KiB", "MiB", "GiB"):
-        size /= _KIB
-        if size < _KIB - 0.05:  # what rounds to 1024.0 goes to the next unit
-            return f"{size:.1f} {unit}"
-    return f"{size / _KIB:,.1f} TiB"

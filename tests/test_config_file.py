@@ -29,7 +29,9 @@ def test_what_the_file_writes_for_a_default_means_that_default(option):
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)
 def test_each_key_has_a_comment_above_it(option):
     lines = FILE.read_text("utf-8").splitlines()
-    number = next(n for n, line in enumerate(lines) if line.startswith(f"{option.name} ="))
+    number = next(
+        n for n, line in enumerate(lines) if line.startswith(f"{option.name} =")
+    )
 
     assert lines[number - 1].startswith("# ")
 

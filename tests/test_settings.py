@@ -1,3 +1,4 @@
+import contextlib
 import math
 import os
 import pickle
@@ -351,7 +352,12 @@ def test_a_host_table_with_an_impossible_name_is_an_error(named, host):
 
 @pytest.mark.parametrize(
     "text",
-    ["host = 1", "[host]\na = 1", "[host.a]\nheader = ['A: b']", "[host.a]\nheaders = 1"],
+    [
+        "host = 1",
+        "[host]\na = 1",
+        "[host.a]\nheader = ['A: b']",
+        "[host.a]\nheaders = 1",
+    ],
 )
 def test_a_malformed_host_table_is_an_error(named, text):
     assert "host" in load_refusal(path=named(text))
@@ -404,7 +410,9 @@ def test_make_takes_none_for_what_none_stands_for():
 
 
 def test_make_refuses_an_unknown_keyword_with_a_suggestion():
-    assert refusal(worker=3) == "worker: no setting has this name; did you mean workers?"
+    assert (
+        refusal(worker=3) == "worker: no setting has this name; did you mean workers?"
+    )
 
 
 def test_make_reads_the_processes_environment_unless_told_otherwise(monkeypatch):
@@ -563,7 +571,10 @@ def test_auto_as_proxy_brings_the_environments_back(named):
         ({"http_proxy": "http://a:1"}, {"http": "http://a:1"}),
         ({"http_proxy": "a:1"}, {"http": "http://a:1"}),
         ({"HTTPS_PROXY": "http://a:1"}, {"https": "http://a:1"}),
-        ({"http_proxy": "http://a:1", "HTTP_PROXY": "http://b:1"}, {"http": "http://a:1"}),
+        (
+            {"http_proxy": "http://a:1", "HTTP_PROXY": "http://b:1"},
+            {"http": "http://a:1"},
+        ),
         ({"http_proxy": "", "HTTP_PROXY": "http://b:1"}, {}),
         ({"HTTP_PROXY": "http://a:1"}, {"http": "http://a:1"}),
         ({"HTTP_PROXY": "http://a:1", "REQUEST_METHOD": "GET"}, {}),
@@ -662,7 +673,9 @@ def test_the_repr_shows_neither_header_values_nor_passwords():
 
     assert "s3cret" not in repr(settings)
     assert "Authorization" in repr(settings)
-    assert "s3cret" not in repr(Settings.make(proxy="http://me:s3@cret@p:1", environ={}))
+    assert "s3cret" not in repr(
+        Settings.make(proxy="http://me:s3@cret@p:1", environ={})
+    )
 
 
 def test_settings_survive_pickling():
@@ -673,9 +686,5 @@ def test_settings_survive_pickling():
 
 @given(st.sampled_from([option.name for option in OPTIONS]), st.text())
 def test_any_text_in_a_flag_is_taken_or_refused_and_never_crashes(name, text):
-    try:
-        settings = load({name: text}, {}, "/nonexistent", os.devnull)
-    except InvalidSettings as error:
-        assert str(error)
-    else:
-        assert isinstance(settings, Settings)
+    with contextlib.suppress(InvalidSettings):
+        load({name: text}, {}, "/nonexistent", os.devnull)

@@ -38,8 +38,14 @@ def run(invocation: Invocation) -> int:
     Raises:
         KeyboardInterrupt: A signal came before the run began, or after its end.
     """
+    # Around everything: a demo removes its files after the run, which takes a while.
+    with Interruptions() as interruptions:
+        return _run(invocation, interruptions)
+
+
+def _run(invocation: Invocation, interruptions: Interruptions) -> int:
     try:
-        return _VERBS[invocation.verb](invocation)
+        return _VERBS[invocation.verb](invocation, interruptions)
     except UsageError as error:
         complain(error)
         return USAGE
@@ -63,7 +69,7 @@ def _say_traceback(error: Exception) -> None:
         say(printable(redact_secrets(line)))
 
 
-def _fetch(invocation: Invocation) -> int:
+def _fetch(invocation: Invocation, interruptions: Interruptions) -> int:
     if "-" in invocation.sources and sys.stdin is None:
         raise UsageError("cannot read the list -: standard input is closed")
     settings = _settings(invocation, invocation.flags)
@@ -73,24 +79,26 @@ def _fetch(invocation: Invocation) -> int:
 
         return run_list(invocation.sources, settings, on_session=on_session)
 
-    return _carry_out(start, settings)
+    return _carry_out(start, settings, interruptions)
 
 
-def _demo(invocation: Invocation) -> int:
+def _demo(invocation: Invocation, interruptions: Interruptions) -> int:
     own = _own_values(invocation.own)
     if "output" in invocation.flags:
         settings = _settings(invocation, invocation.flags)
-        status = _run_demo(settings, own)
+        status = _run_demo(settings, own, interruptions)
         _tell(settings, f"the files are in {settings.output}")
         return status
     with tempfile.TemporaryDirectory(prefix="downloader-demo-") as folder:
         settings = _settings(invocation, {**invocation.flags, "output": folder})
-        status = _run_demo(settings, own)
+        status = _run_demo(settings, own, interruptions)
     _tell(settings, f"the files were in {folder}; --output DIR keeps them")
     return status
 
 
-def _run_demo(settings: Settings, own: Mapping[str, object]) -> int:
+def _run_demo(
+    settings: Settings, own: Mapping[str, object], interruptions: Interruptions
+) -> int:
     def start(on_session: Callable[[Session], None]) -> Report:
         from downloader.demo import run_demo
 
@@ -102,10 +110,13 @@ def _run_demo(settings: Settings, own: Mapping[str, object]) -> int:
             on_session=on_session,
         )
 
-    return _carry_out(start, settings)
+    return _carry_out(start, settings, interruptions)
 
 
-_VERBS: dict[str, Callable[[Invocation], int]] = {"demo": _demo, "fetch": _fetch}
+_VERBS: dict[str, Callable[[Invocation, Interruptions], int]] = {
+    "demo": _demo,
+    "fetch": _fetch,
+}
 
 
 def _settings(invocation: Invocation, flags: Mapping[str, object]) -> Settings:
@@ -133,8 +144,8 @@ def _own_value(option: Option, value: object) -> object:
         raise InvalidSettings(f"{option.flag} {value!r}: {error}") from None
 
 
-def _carry_out(start: Start, settings: Settings) -> int:
-    with _log(settings), Interruptions() as interruptions:
+def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -> int:
+    with _log(settings):
         report = start(interruptions.attach)
         interruptions.detach()
         try:

@@ -7,6 +7,9 @@ import sys
 
 __all__ = ["complain", "end_process", "open_closed_descriptors", "say"]
 
+# A status above it says which signal ended the run.
+_SIGNALLED = 128
+
 
 def say(text: str) -> None:
     """Write a text and a line's end to standard error; a closed one is passed over."""
@@ -49,23 +52,31 @@ def end_process(status: int) -> int:
     breaks while it shuts down; it also joins every thread, even one that hangs on a
     dead server. Neither may happen to a run that has ended.
     """
-    _end_on_interrupt()
+    was_interrupted = status > _SIGNALLED
+    _settle_signals(was_interrupted=was_interrupted)
     for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         try:
             if stream is not None:
                 stream.flush()
         except (OSError, ValueError):
             _silence(descriptor)
-    if _has_lingering_threads():
+    if was_interrupted or _has_lingering_threads():
         os._exit(status)
     return status
 
 
-def _end_on_interrupt() -> None:
-    """Let a further SIGINT end the process, where Python would print a traceback."""
+def _settle_signals(*, was_interrupted: bool) -> None:
+    """Let no further signal change the status of an interrupted run.
+
+    After any other a SIGINT ends the process, where Python would print a traceback.
+    """
+    # Loaded with a run; before one, Python's own way does no harm.
     signal = sys.modules.get("signal")
-    if signal is not None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if signal is None:
+        return
+    reaction = signal.SIG_IGN if was_interrupted else signal.SIG_DFL
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, reaction)
 
 
 def _silence(descriptor: int) -> None:

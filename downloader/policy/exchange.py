@@ -153,10 +153,8 @@ class Exchange:
         Redirects and errors mostly carry a few hundred bytes; a new connection costs
         one round trip, a TLS one two or three.
         """
-        length = self.answer.get("content-length", "")
-        return (
-            length.isascii() and length.isdigit() and int(length[:9]) <= DRAINED_BYTES
-        )
+        length = _judge_framing(self.answer)
+        return isinstance(length, int) and length <= DRAINED_BYTES
 
     def judge_end(self, verdict: Receive, received_bytes: int) -> Failure | None:
         """What the body's end means; None if it is whole.

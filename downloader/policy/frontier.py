@@ -119,7 +119,16 @@ Verdict = Finished | Retrying | Redirected
 class _Host:
     """One host's queue, slots and pause."""
 
-    __slots__ = ("held", "is_ready", "key", "paused_until", "queue", "slots", "spilled")
+    __slots__ = (
+        "held",
+        "is_ready",
+        "key",
+        "paused_until",
+        "pauses",
+        "queue",
+        "slots",
+        "spilled",
+    )
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -128,11 +137,13 @@ class _Host:
         self.held = 0
         self.spilled = 0
         self.paused_until = 0.0
+        self.pauses = 0  # timers that will end one
         self.is_ready = False
 
     @property
     def is_idle(self) -> bool:
-        return not (self.held or self.spilled or self.slots)
+        # A pause outlives its last request: redirects may lead here again before it ends.
+        return not (self.held or self.spilled or self.slots or self.pauses)
 
 
 class _Slot:
@@ -247,8 +258,7 @@ class Frontier:
                 continue
             batch = self._batch(host, most)
             self._refresh(host)
-            if batch:
-                return batch
+            return batch
         return []
 
     def judge(self, result: AttemptResult, now: float, jitter: float) -> Verdict | None:
@@ -341,8 +351,6 @@ class Frontier:
     def _batch(self, host: _Host, most: int) -> list[Attempt]:
         tickets = [host.queue.popleft() for _ in range(min(most, len(host.queue)))]
         self._queued -= len(tickets)
-        if not tickets:
-            return []
         slot = _Slot(host, len(tickets))
         host.slots += 1
         batch = []
@@ -364,6 +372,7 @@ class Frontier:
         while self._timers and self._timers[0][0] <= now:
             _, _, host, ticket = heappop(self._timers)
             if ticket is None:
+                host.pauses -= 1
                 self._refresh(host)
             else:
                 self._enqueue(host, ticket, first=True)
@@ -409,10 +418,10 @@ class Frontier:
             history.number -= 1
         ticket.partial = None if again.drops_part else result.partial or ticket.partial
         ticket.restart()
-        home = self._return_home(ticket, host)
         due = now + again.delay_seconds
         if again.pauses_host:
             self._pause(host, due)
+        home = self._return_home(ticket, host)
         heappush(self._timers, (due, next(self._serial), home, ticket))
         return Retrying(ticket, failure, again.delay_seconds)
 
@@ -427,4 +436,5 @@ class Frontier:
 
     def _pause(self, host: _Host, until: float) -> None:
         host.paused_until = max(host.paused_until, until)
+        host.pauses += 1
         heappush(self._timers, (host.paused_until, next(self._serial), host, None))

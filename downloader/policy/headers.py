@@ -162,11 +162,11 @@ def date(value: str | None) -> datetime | None:
         return None
     try:
         moment = parsedate_to_datetime(value.strip())
+        if moment.tzinfo is None:
+            return moment.replace(tzinfo=UTC)
+        return moment.astimezone(UTC)
     except (ValueError, IndexError, TypeError, OverflowError):
         return None
-    return (
-        moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    )
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:

@@ -27,8 +27,6 @@ from urllib.parse import unquote_to_bytes
 from .urls import identity, redact_secrets
 
 if TYPE_CHECKING:
-    from typing import Literal
-
     from .urls import Url
 
 __all__ = ["PART_SUFFIX", "name", "part_name"]
@@ -81,7 +79,7 @@ _PLAIN_PATH = _plain_path(r"A-Za-z0-9_!$&'()+,;=@-")
 _PLAIN_PORTABLE_PATH = _plain_path(r"a-z0-9_!$&'()+,;=@-")
 
 
-def name(url: Url, layout: Literal["tree", "flat"], portable: bool) -> str:  # noqa: FBT001 - the last of three plain values
+def name(url: Url, layout: str, portable: bool) -> str:  # noqa: FBT001 - the last of three plain values
     """The file's path relative to the output folder, with forward slashes.
 
     A function of the URL's identity alone. Two identities share a name only if 40 bits

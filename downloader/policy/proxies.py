@@ -36,7 +36,7 @@ def _matches(url: Url, entry: str) -> bool:
     if entry == "*":
         return True
     name, colon, port = entry.rpartition(":")
-    if colon and port.isdigit() and ":" not in name.strip("[]"):
+    if colon and port.isdecimal() and (name.endswith("]") or ":" not in name):
         if int(port) != url.port:
             return False
         entry = name

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 import downloader
 from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
@@ -51,6 +53,7 @@ class Subprocess:
         self._usage: dict[int, WorkerUsage] = {}
         self._fruitless = 0
         self._bytes_per_second = plan.bytes_per_second
+        self._sharers = 1
         self._children = [self._make_child() for _ in range(workers)]
 
     @property
@@ -65,6 +68,7 @@ class Subprocess:
         max(self._children, key=lambda child: child.room).take(attempts)
 
     def wait(self, timeout_seconds: float) -> list[Fact]:
+        self._share_rate()
         for child in self._children:
             child.flush()
         facts: list[Fact] = []
@@ -84,9 +88,7 @@ class Subprocess:
 
     def limit(self, bytes_per_second: float | None) -> None:
         self._bytes_per_second = bytes_per_second
-        share = (bytes_per_second or 0.0) / len(self._children)
-        for child in self._children:
-            child.order(frames.Order(bytes_per_second=share))
+        self._order_rate()
 
     def usage(self) -> list[WorkerUsage]:
         return list(self._usage.values())
@@ -97,6 +99,18 @@ class Subprocess:
         until = time.monotonic() + grace_seconds
         for child in self._children:
             child.end(max(0.0, until - time.monotonic()))
+
+    def _share_rate(self) -> None:
+        """Divide the rate anew when more or fewer children than before have work."""
+        sharers = max(1, sum(child.is_busy for child in self._children))
+        if self._bytes_per_second is not None and sharers != self._sharers:
+            self._sharers = sharers
+            self._order_rate()
+
+    def _order_rate(self) -> None:
+        share = (self._bytes_per_second or 0.0) / self._sharers
+        for child in self._children:
+            child.order(frames.Order(bytes_per_second=share))
 
     def _take_in(self, child: _Child, told: frames.Facts, facts: list[Fact]) -> None:
         self._fruitless = 0
@@ -120,7 +134,10 @@ class Subprocess:
             yield AttemptResult(attempt_id, failure=failure)
 
     def _make_child(self) -> _Child:
-        return _Child(self._plan, self._inbox)
+        rate = self._bytes_per_second
+        share = None if rate is None else rate / self._sharers
+        plan = msgspec.structs.replace(self._plan, bytes_per_second=share)
+        return _Child(plan, self._inbox)
 
 
 class _Child:
@@ -142,6 +159,11 @@ class _Child:
     def room(self) -> int:
         """How many more batches it may hold."""
         return BATCHES_A_CHILD - len(self._in_hand)
+
+    @property
+    def is_busy(self) -> bool:
+        """True if it has work in hand."""
+        return bool(self._in_hand)
 
     def take(self, attempts: list[Attempt]) -> None:
         """Give it a batch; sent by `flush`."""

@@ -50,6 +50,7 @@ class EventLoop:
         self._idle: deque[asyncio.Future[None]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._facts: list[Fact] = []
+        self._is_waiting = False
         self._is_woken = False
 
     @property
@@ -62,17 +63,21 @@ class EventLoop:
 
     def wait(self, timeout_seconds: float) -> list[Fact]:
         self._hand_out()
-        if not (self._facts or self._is_woken):
-            timer = self._loop.call_later(timeout_seconds, self._loop.stop)
+        if not self._facts:
+            # Woken or not, the loop must turn once: a stop waits in it to be heard.
+            patience = 0.0 if self._is_woken else timeout_seconds
+            self._is_waiting = True
+            timer = self._loop.call_later(patience, self._end_wait)
             self._loop.run_forever()
             timer.cancel()
+            self._is_waiting = False
         self._is_woken = False
         facts, self._facts = self._facts, []
         return facts
 
     def wake(self) -> None:
         self._is_woken = True
-        self._soon(self._loop.stop)
+        self._soon(self._end_wait)
 
     def cancel(self, failure: Failure) -> None:
         self._engine.stop = failure
@@ -115,7 +120,7 @@ class EventLoop:
                 # Bound after the await: `wait` may have swapped the list meanwhile.
                 self._facts.append(result)
                 self._free += 1
-                self._loop.stop()
+                self._end_wait()
             idle = self._loop.create_future()
             self._idle.append(idle)
             await idle
@@ -134,6 +139,11 @@ class EventLoop:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._driver.close()
         await self._loop.shutdown_asyncgens()
+
+    def _end_wait(self) -> None:
+        """Stop the loop, unless it runs for another reason: a late call must not."""
+        if self._is_waiting:
+            self._loop.stop()
 
     def _soon(self, call: Callable[..., object], *args: object) -> None:
         # The loop may be closed already when another thread still wants to wake it.

@@ -41,7 +41,8 @@ class Resolver:
             tuple[str, int, Future[list[Address]]] | None
         ] = queue.SimpleQueue()
         self._threads = 0
-        self._idle = 0
+        # Questions without an answer yet, waiting and under way.
+        self._unanswered = 0
 
     def ask(self, host: str, port: int) -> Future[list[Address]]:
         """A future of a name's addresses; fails with `TransportError` of kind `dns`."""
@@ -79,7 +80,9 @@ class Resolver:
             self._answers.clear()
         answer: Future[list[Address]] = Future()
         self._answers[key] = (time.monotonic() + KEPT_SECONDS, answer)
-        if not self._idle and self._threads < THREADS:
+        self._unanswered += 1
+        # Counting idle threads would not do: one may look idle to many who ask at once.
+        if self._threads < min(self._unanswered, THREADS):
             self._threads += 1
             threading.Thread(
                 target=self._run, name="downloader-resolver", daemon=True
@@ -89,9 +92,7 @@ class Resolver:
 
     def _run(self) -> None:
         while True:
-            self._idle += 1
             question = self._questions.get()
-            self._idle -= 1
             if question is None:
                 return
             host, port, answer = question
@@ -99,6 +100,8 @@ class Resolver:
                 answer.set_result(_look_up(host, port))
             except TransportError as error:
                 answer.set_exception(error)
+            with self._lock:
+                self._unanswered -= 1
 
 
 def _is_usable(kept: tuple[float, Future[list[Address]]]) -> bool:

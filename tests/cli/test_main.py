@@ -1,0 +1,264 @@
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from downloader.cli import main
+
+pytestmark = pytest.mark.usefixtures("workdir")
+
+
+@pytest.fixture
+def urls(workdir):
+    (workdir / "urls.txt").write_text("http://127.0.0.1:1/never-asked\n")
+    return "urls.txt"
+
+
+def shell(script):
+    """A shell's run with `downloader` as "$@"; gives the finished process.
+
+    Buffered, as is usual: otherwise nothing is left that could break at the exit.
+    """
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    return subprocess.run(
+        ["bash", "-c", script, "bash", sys.executable, "-m", "downloader"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=environ,
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "clues"),
+    [
+        ([], ["no verb"]),
+        (["fetch"], ["no list and no URL given"]),
+        (["fetch", "missing.txt"], ["missing.txt"]),
+        (["fetch", "."], ["folder"]),
+        (["fetch", "urls.txt", "--timeout", "0"], ["--timeout", "0"]),
+        (["fetch", "urls.txt", "--timeout", "nan"], ["--timeout", "nan"]),
+        (["fetch", "urls.txt", "--timeout", "inf"], ["--timeout", "inf"]),
+        (["fetch", "urls.txt", "-j", "0"], ["--workers", "0"]),
+        (["fetch", "urls.txt", "-x", "0"], ["--per-host", "0"]),
+        (["fetch", "urls.txt", "--retries", "-1"], ["--retries", "-1"]),
+        (["fetch", "urls.txt", "-s", "thread"], ["thread", "threads?"]),
+        (["fetch", "urls.txt", "--layout", "flad"], ["flad", "flat?"]),
+        (["fetch", "urls.txt", "-H", "x"], ["--header"]),
+        (["fetch", "urls.txt", "-H", "@missing"], ["--header", "missing"]),
+        (["fetch", "urls.txt", "--limit-rate", "fast"], ["--limit-rate", "fast"]),
+        (["fetch", "urls.txt", "--proxy", "socks5://p"], ["--proxy", "socks5"]),
+        (["fetch", "urls.txt", "--cacert", "missing"], ["--cacert", "missing"]),
+        (["fetch", "urls.txt", "-o", "urls.txt"], ["--output", "urls.txt"]),
+        (["fetch", "urls.txt", "--report", "no/r.json"], ["--report", "no/r.json"]),
+        (["fetch", "urls.txt", "--report", "."], ["--report", "folder"]),
+        (["fetch", "urls.txt", "--config", "missing"], ["missing"]),
+        (["demo", "--files", "0"], ["--files", "0"]),
+        (["demo", "--latency", "-1"], ["--latency", "-1"]),
+        (["demo", "--seed", "x"], ["--seed", "x"]),
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_is_one_line_and_status_2(urls, capsys, argv, clues):
+    status = main(argv)
+    out, err = capsys.readouterr()
+
+    assert status == 2
+    assert out == ""
+    assert err.startswith("downloader: error: ")
+    assert err.count("\n") == 1
+    assert [clue for clue in clues if clue not in err] == []
+
+
+def test_a_usage_error_comes_before_the_output_folder_is_made(urls, workdir):
+    main(["fetch", urls, "--timeout", "0", "-o", "new"])
+
+    assert not (workdir / "new").exists()
+
+
+def test_a_bad_variable_and_a_bad_config_end_with_2_too(urls, workdir, monkeypatch):
+    monkeypatch.setenv("DOWNLOADER_TIMEOUT", "0")
+    by_variable = main(["fetch", urls])
+    monkeypatch.delenv("DOWNLOADER_TIMEOUT")
+    (workdir / "config.toml").write_text("[downloader]\ntimeout = 0")
+    by_file = main(["fetch", urls])
+
+    assert (by_variable, by_file) == (2, 2)
+
+
+def test_a_message_cannot_steer_the_terminal(workdir, capsys):
+    (workdir / "config.toml").write_text('[downloader]\n"\\u001b[2J" = 1')
+    main(["fetch", "http://127.0.0.1:1/"])
+
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_a_message_hides_the_password_of_a_url(capsys):
+    main(["fetch", "ftp://me:s3cret@a.example/x"])
+
+    assert "s3cret" not in capsys.readouterr().err
+
+
+def test_help_and_version_end_with_0(capsys):
+    assert [main([flag]) for flag in ("--help", "-h", "--version")] == [0, 0, 0]
+
+
+def test_a_fetch_ends_with_a_summary_a_report_and_0(odd, workdir, capsys):
+    status = main(["fetch", odd.url("ok/10"), "--report", "r.json"])
+    out, err = capsys.readouterr()
+
+    assert (status, out) == (0, "")
+    assert "1 file" in err
+    assert json.loads((workdir / "r.json").read_text())["results"][0]["bytes"] == 10
+
+
+def test_a_failed_url_ends_with_1(odd, capsys):
+    assert main(["fetch", odd.url("status/404")]) == 1
+
+
+def test_the_report_alone_goes_to_standard_output(odd, capfdbinary):
+    main(["fetch", odd.url("ok/10"), "--report", "-", "-q"])
+    out, err = capfdbinary.readouterr()
+
+    assert json.loads(out)["results"][0]["status"] == "ok"
+    assert err == b""
+
+
+def test_a_report_that_cannot_be_written_at_the_end_is_an_error(odd, capsys):
+    status = main(["fetch", odd.url("ok/10"), "--report", "/dev/full"])
+
+    assert status == 1
+    assert "cannot write the report /dev/full" in capsys.readouterr().err
+
+
+def test_insecure_is_announced_even_in_silence(odd, capsys):
+    main(["fetch", odd.url("ok/10"), "--insecure", "-q"])
+
+    assert "CERTIFICATES ARE NOT CHECKED" in capsys.readouterr().err
+
+
+def test_the_log_and_the_handlers_are_as_before_after_a_run(odd, capsys):
+    logger = logging.getLogger("downloader")
+    before = signal.getsignal(signal.SIGINT), logger.level, logger.handlers[:]
+    main(["fetch", odd.url("ok/10"), "-v"])
+
+    assert (signal.getsignal(signal.SIGINT), logger.level, logger.handlers) == before
+
+
+def test_a_defect_is_one_line_and_status_1(odd, capsys, monkeypatch):
+    monkeypatch.setattr("downloader.library.run_list", lambda *_, **__: 1 // 0)
+    status = main(["fetch", odd.url("ok/10")])
+    err = capsys.readouterr().err
+
+    assert status == 1
+    assert err.startswith("downloader: internal error: ZeroDivisionError")
+    assert err.count("\n") == 1
+
+
+def test_verbose_shows_where_a_defect_is(odd, capsys, monkeypatch):
+    monkeypatch.setattr("downloader.library.run_list", lambda *_, **__: 1 // 0)
+    main(["fetch", odd.url("ok/10"), "-v"])
+
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_the_run_is_loaded_ends_quietly(
+    odd, capsys, monkeypatch, signum
+):
+    monkeypatch.setattr(
+        "downloader.library.run_list", lambda *_, **__: signal.raise_signal(signum)
+    )
+
+    assert main(["fetch", odd.url("ok/10")]) == 128 + signum
+    assert capsys.readouterr().err == ""
+
+
+def test_an_interrupt_before_anything_else_ends_quietly(capsys, monkeypatch):
+    monkeypatch.setattr(
+        "downloader.cli.arguments.parse", lambda _: signal.raise_signal(signal.SIGINT)
+    )
+
+    assert main(["fetch", "x"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_the_demo_says_where_its_files_went(workdir, capsys):
+    kept = main(["demo", "--files", "3", "--latency", "0", "-o", "kept"])
+    told = capsys.readouterr().err
+    gone = main(["demo", "--files", "3", "--latency", "0"])
+    folder = capsys.readouterr().err.partition("files were in ")[2].partition(";")[0]
+
+    assert (kept, gone) == (0, 0)
+    assert "the files are in kept" in told
+    assert any(path.is_file() for path in (workdir / "kept").rglob("*"))
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupted_process_reports_and_ends_with_the_signals_status(
+    odd, workdir, signum, times
+):
+    (workdir / "urls.txt").write_text(odd.url("stall-head"))
+    command = [sys.executable, "-m", "downloader", "fetch", "urls.txt"]
+    child = subprocess.Popen([*command, "--report", "r.json"], stderr=subprocess.PIPE)
+    odd.wait_for(lambda: odd.hits["/stall-head"])
+    for _ in range(times):
+        child.send_signal(signum)
+    _, err = child.communicate(timeout=60)
+
+    assert child.returncode == 128 + signum
+    assert json.loads((workdir / "r.json").read_text())["summary"]["failed"] == 1
+    assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("script", "status"),
+    [
+        ('"$@" fetch --help | true; exit ${PIPESTATUS[0]}', 0),
+        ('"$@" fetch --help >&-', 0),
+        ('"$@" fetch --help >/dev/full', 0),
+        ('"$@" fetch 2>&-', 2),
+        ('"$@" fetch missing.txt 2>&1 | true; exit ${PIPESTATUS[0]}', 2),
+        ('"$@" fetch - <&-', 2),
+    ],
+)
+def test_a_closed_stream_changes_no_status_and_brings_no_traceback(script, status):
+    done = shell(script)
+
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_closed_descriptor_is_not_taken_by_a_file_of_the_run(odd, workdir):
+    # Whatever is written to standard error must not end in a file of the run.
+    script = 'import os, sys; print(os.path.realpath("/proc/self/fd/2"))'
+    code = f"from downloader.cli import streams; streams.open_closed_descriptors(); {script}"
+    done = subprocess.run(
+        ["bash", "-c", '"$@" 2>&-', "bash", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "/dev/null\n"
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&- <&-", "| true"])
+def test_a_closed_stream_never_ends_a_run(odd, workdir, redirection):
+    url = odd.url("ok/10")
+    done = shell(f'"$@" fetch {url} --report - {redirection}; exit ${{PIPESTATUS[0]}}')
+    saved = [
+        path for path in workdir.rglob("*") if path.is_file() and "ok" in path.parts
+    ]
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert [path.stat().st_size for path in saved] == [10]

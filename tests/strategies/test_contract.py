@@ -1,0 +1,743 @@
+"""The contract: every strategy meets the same servers and comes to the same end."""
+
+import base64
+import contextlib
+import gzip
+import json
+import os
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from odd_server import OddServer, body
+from strategy_rig import (
+    facts_until_results,
+    files_below,
+    is_alive,
+    opened,
+    running,
+    wait_until,
+    worker_pids,
+)
+
+from downloader import fetch
+from downloader.errors import StrategyUnavailable
+from downloader.models import Attempt, AttemptResult, Failure, Moved
+from downloader.strategies.contract import NAMES, default_workers, load
+
+every_strategy = pytest.mark.parametrize("name", NAMES)
+CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
+WITH_PROCESSES = [name for name in NAMES if load(name).has_worker_processes]
+
+
+# One run over all behaviours
+
+
+class Expected(NamedTuple):
+    """The row that a behaviour must end with."""
+
+    error: str | None = None
+    http_status: int | None = 200
+    attempts: int = 1
+    content: bytes = b""
+
+    @property
+    def status(self):
+        return "ok" if self.error is None else "failed"
+
+
+def whole(size, path, **more):
+    return Expected(content=body(path, size), **more)
+
+
+def plain(*paths):
+    """Paths that end in their size and bring it."""
+    return {path: whole(int(path.rpartition("/")[2]), path) for path in paths}
+
+
+def malformed(*paths):
+    return dict.fromkeys(paths, Expected("protocol", None))
+
+
+def refused(kind, http_status, *paths, attempts=1):
+    return dict.fromkeys(paths, Expected(kind, http_status, attempts))
+
+
+def second_try(path, http_status=200, version=""):
+    expected = body(path + version, 1000)
+    return {path: Expected(None, http_status, 2, expected)}
+
+
+# The run allows one retry. What depends on a connection being reused is tested below.
+TABLE = {
+    **plain("/ok/1", "/ok/999", "/ok/300000", "/ok/2000000"),
+    **plain("/chunked/1000", "/chunked/300000", "/close/1000", "/http10/1000"),
+    **plain("/continue/1000", "/range/200000"),
+    "/empty": Expected(),
+    "/no-content": Expected(None, 204),
+    "/interim/3": whole(1000, "/interim/3"),
+    "/slow/1000/0.3": whole(1000, "/slow/1000/0.3"),
+    "/cookie": whole(100, "/cookie"),
+    "/names": whole(100, "/names"),
+    "/gzip/1000": Expected(content=gzip.compress(body("/gzip/1000", 1000), mtime=0)),
+    "/redirect/3": whole(1000, "/redirect/0"),
+    "/redirect-cross/ok/1002": whole(1002, "/ok/1002"),
+    "/redirect-body": whole(1000, "/ok/1000"),
+    "/redirect-raw-utf8": whole(1000, "/ok/1000/gr%C3%B6%C3%9Fe"),
+    "/truncated-once/200000": Expected(
+        None, 206, 2, body("/truncated-once/200000", 200_000)
+    ),
+    **second_try("/date/1000", 206),
+    **second_try("/flaky/1/503/1000"),
+    **second_try("/range-wrong/1000"),
+    **second_try("/range-416/1000"),
+    **second_try("/range-ignored/1000"),
+    **second_try("/etag-weak/1000"),
+    **second_try("/range-changed/1000", version="#2"),
+    **second_try("/range-mixed/1000", version="#3"),
+    **refused("http_404", 404, "/status/404"),
+    **refused("http_500", 500, "/status/500", attempts=2),
+    **refused("http_503", 503, "/status/503", "/flaky/2/503/1000", attempts=2),
+    **refused("http_202", 202, "/status/202"),
+    **refused("http_501", 501, "/status/501"),
+    **refused("http_302", 302, "/redirect-no-location"),
+    **refused("http_101", 101, "/status-101"),
+    **refused("http_206", 206, "/status-206-unasked"),
+    **refused("http_304", 304, "/status-304-unasked"),
+    **refused("http_999", 999, "/status-999"),
+    **refused("redirects", 302, "/redirect-loop"),
+    **refused("blocked", 302, "/redirect-ftp"),
+    **refused("truncated", 200, "/truncated/1000", "/truncated/300000", attempts=2),
+    **refused("truncated", 200, "/chunk-cut/1000", "/chunk-cut/300000", attempts=2),
+    **refused("truncated", 200, "/reset-body/1000", attempts=2),
+    **refused("truncated", 206, "/cut/100/1000", attempts=2),
+    **refused("truncated", None, "/head-cut", attempts=2),
+    **refused("connect", None, "/reset", "/close-early", attempts=2),
+    **refused("timeout", None, "/head-drip", "/stall-head", attempts=2),
+    **refused("timeout", 200, "/stall-body/70000", attempts=2),
+    **refused("too_slow", 200, "/drip/10"),
+    **malformed("/chunk-bad/1000", "/chunk-bad/300000", "/interim-endless"),
+    **malformed("/gzip-te/1000", "/http-09", "/lengths-differ/1000"),
+    **malformed("/length-negative", "/length-plus", "/length-huge"),
+    **malformed("/header-flood", "/header-long"),
+}
+# Requests that the server saw, where they are not as many as the tries: what did not fit
+# its part was asked for once more, free of charge, and a redirect's hops are no tries.
+HITS = {
+    "/range-wrong/1000": 3,
+    "/range-416/1000": 3,
+    "/range-mixed/1000": 3,
+    "/redirect-loop": 21,
+}
+# A connection that was used before may end first, which gives a free try.
+HITS_VARY = {"/reset", "/close-early"}
+# The part of this one may be gone on with in another run.
+LEAVES_A_PART = "/cut/100/1000"
+
+
+@dataclass
+class Run:
+    """What a strategy made of the table; ports are taken out, they differ by run."""
+
+    rows: dict
+    manifest: list
+    summary: object
+    files: dict
+    hits: dict
+
+
+def run_table(name, folder):
+    with OddServer() as odd:
+        report = fetch(
+            [odd.url(path) for path in TABLE],
+            strategy=name,
+            output=folder,
+            workers=1 if name == "serial" else 16,
+            per_host=None,
+            timeout=2.0,
+            retries=1,
+            backoff_seconds=0.01,
+        )
+        port = str(odd.port)
+        rows = dict(zip(TABLE, report, strict=True))
+        return Run(
+            rows=rows,
+            manifest=manifest_rows(folder, port),
+            summary=report.summary,
+            files={
+                path.replace(port, "PORT"): file.read_bytes()
+                for path, file in files_below(folder).items()
+            },
+            hits=dict(odd.hits),
+        )
+
+
+def manifest_rows(folder, port):
+    """The manifest without moments and the port."""
+    database = Path(folder) / ".downloader" / "manifest.sqlite"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        rows = [dict(row) for row in connection.execute("SELECT * FROM files")]
+    moments = ("modified_ns", "recorded_at")
+    kept = [{k: v for k, v in row.items() if k not in moments} for row in rows]
+    return sorted(json.dumps(row).replace(port, "PORT") for row in kept)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory):
+    """The table as each strategy sees it; side by side, as it consists of waiting."""
+    folders = {name: str(tmp_path_factory.mktemp(f"table-{name}")) for name in NAMES}
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        made = pool.map(run_table, folders, folders.values())
+        return dict(zip(NAMES, made, strict=True))
+
+
+def path_of(row):
+    return row.path.replace("\\", "/").partition("/")[2]
+
+
+@every_strategy
+@pytest.mark.parametrize("path", TABLE)
+def test_a_behaviour_ends_in_its_row(runs, name, path):
+    row, expected = runs[name].rows[path], TABLE[path]
+
+    assert (row.status, row.error) == (expected.status, expected.error), row.detail
+    assert row.http_status == expected.http_status
+    assert row.attempts == expected.attempts
+    assert row.bytes == len(expected.content)
+
+
+@every_strategy
+@pytest.mark.parametrize("path", [path for path in TABLE if path not in HITS_VARY])
+def test_every_try_is_one_request(runs, name, path):
+    assert runs[name].hits[path] == HITS.get(path, TABLE[path].attempts)
+
+
+@every_strategy
+def test_files_have_the_bytes_that_were_sent_and_nothing_else_lies_there(runs, name):
+    run = runs[name]
+    expected = {
+        f"127.0.0.1_PORT/{path_of(run.rows[path])}": row.content
+        for path, row in TABLE.items()
+        if row.error is None
+    }
+    there = {path: data for path, data in run.files.items() if ".part" not in path}
+
+    assert there == expected
+
+
+@every_strategy
+def test_only_a_part_that_may_be_gone_on_with_is_left(runs, name):
+    parts = [data for path, data in runs[name].files.items() if ".part" in path]
+
+    assert parts == [body(LEAVES_A_PART, 1000)[:200]]
+
+
+@every_strategy
+def test_every_failure_says_in_a_detail_what_happened(runs, name):
+    assert all(row.detail for row in runs[name].rows.values() if row.error)
+
+
+def comparable(row):
+    fields = ("seq", "status", "http_status", "bytes", "sha256", "attempts", "error")
+    return (*(getattr(row, field) for field in fields), row.detail)
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_all_strategies_have_the_same_rows(runs, name):
+    first, other = runs[NAMES[0]].rows, runs[name].rows
+
+    assert {p: comparable(r) for p, r in other.items()} == {
+        p: comparable(r) for p, r in first.items()
+    }
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_all_strategies_leave_the_same_files_and_manifest(runs, name):
+    first, other = runs[NAMES[0]], runs[name]
+
+    assert other.manifest == first.manifest
+    assert other.files == first.files
+
+
+def counts(summary):
+    names = ("lines", "rows", "duplicates", "ok", "unchanged", "skipped", "failed")
+    more = ("bytes", "retries", "attempts", "errors", "list_complete", "per_host")
+    return {name: getattr(summary, name) for name in (*names, *more)}
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_all_strategies_sum_up_the_same(runs, name):
+    assert counts(runs[name].summary) == counts(runs[NAMES[0]].summary)
+
+
+@every_strategy
+def test_the_summary_names_the_strategy_and_measures_it(runs, name):
+    summary = runs[name].summary
+
+    assert summary.strategy == name
+    assert summary.latency_p50_seconds <= summary.latency_p99_seconds
+    assert summary.cpu_seconds > 0
+    assert summary.peak_memory_bytes > 1 << 20
+
+
+# Connections
+
+
+@every_strategy
+def test_a_reused_connection_that_died_costs_a_free_try(odd, tmp_path, name):
+    urls = [odd.url("/stale/10"), odd.url("/ok/1000")]
+    report = fetch(urls, strategy=name, output=tmp_path, workers=1, retries=0)
+
+    assert [(row.error, row.attempts) for row in report] == [(None, 1)] * 2
+    assert odd.hits["/ok/1000"] == 2
+
+
+@every_strategy
+def test_a_connection_that_was_closed_in_silence_harms_nothing(odd, tmp_path, name):
+    urls = [odd.url(f"/keepalive-drop/{size}") for size in range(1000, 1006)]
+    report = fetch(urls, strategy=name, output=tmp_path, workers=1, retries=0)
+
+    assert [row.error for row in report] == [None] * 6
+
+
+@every_strategy
+def test_a_reset_instead_of_an_answer_is_tried_again(odd, tmp_path, name):
+    urls = [odd.url("/reset-once/1000")]
+    report = fetch(urls, strategy=name, output=tmp_path, backoff_seconds=0.01)
+    (row,) = report
+
+    assert (row.error, row.attempts, row.bytes) == (None, 2, 1000)
+
+
+@every_strategy
+def test_a_connection_serves_one_url_after_another(odd, tmp_path, name):
+    urls = [odd.url(f"/ok/{size}") for size in range(1, 21)]
+    fetch(urls, strategy=name, output=tmp_path, workers=1)
+
+    assert odd.peak_connections == 1
+
+
+# Politeness
+
+
+@every_strategy
+@pytest.mark.parametrize("per_host", [1, 3])
+def test_per_host_is_never_exceeded(odd, tmp_path, name, per_host):
+    urls = [odd.url(f"/slow/{size}/0.01") for size in range(40)]
+    report = fetch(
+        urls, strategy=name, output=tmp_path, workers=8, per_host=per_host, retries=0
+    )
+
+    assert report.summary.ok == 40
+    assert odd.peak_in_flight <= per_host
+
+
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_as_many_transfers_run_at_once_as_workers_and_host_allow(odd, tmp_path, name):
+    urls = [odd.url(f"/stall-head/{size}") for size in range(1, 11)]
+    with running(urls, strategy=name, output=tmp_path, workers=4, per_host=3) as (
+        _,
+        report,
+    ):
+        odd.wait_for(lambda counts: counts.in_flight == 3)
+        odd.release()
+
+        assert report.result(60).summary.ok == 10
+    assert odd.peak_in_flight == 3
+
+
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_a_redirect_to_another_host_waits_for_a_slot_there(odd, tmp_path, name):
+    direct = odd.url("/stall-head/1").replace("127.0.0.1", "localhost")
+    via = [odd.url(f"/redirect-cross/stall-head/{size}") for size in range(2, 6)]
+    with running(
+        [direct, *via], strategy=name, output=tmp_path, workers=8, per_host=1
+    ) as (_, report):
+        odd.wait_for(
+            lambda counts: (
+                sum(hit.startswith("/redirect") for hit in counts.hits) == len(via)
+            )
+        )
+        at_the_goal = [hit for hit in list(odd.hits) if hit.startswith("/stall-head")]
+        odd.release()
+
+        assert report.result(60).summary.ok == 5
+    assert len(at_the_goal) <= 1
+
+
+@every_strategy
+@pytest.mark.parametrize(("retries", "requests"), [(0, 1), (2, 3), (4, 4)])
+def test_there_are_as_many_requests_as_retries_allow(
+    odd, tmp_path, name, retries, requests
+):
+    path = "/flaky/3/500/10"
+    (row,) = fetch(
+        odd.url(path),
+        strategy=name,
+        output=tmp_path,
+        retries=retries,
+        backoff_seconds=0.01,
+    )
+
+    assert (odd.hits[path], row.attempts) == (requests, requests)
+    assert row.is_there == (requests == 4)
+
+
+@every_strategy
+def test_a_retry_waits_in_the_frontier_and_not_in_a_worker(
+    odd, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr("downloader.session.random.random", lambda: 1.0)
+    paths = ["/flaky/1/503/10", "/ok/10", "/ok/11"]
+    report = fetch(
+        map(odd.url, paths),
+        strategy=name,
+        output=tmp_path,
+        workers=1,
+        backoff_seconds=0.8,
+    )
+
+    assert report.summary.ok == 3
+    assert [path for path, _ in odd.requests] == [*paths, paths[0]]
+
+
+@every_strategy
+def test_retry_after_pauses_the_whole_host(odd, tmp_path, name):
+    paths = ["/status/503/1", *(f"/ok/{size}" for size in range(1, 7))]
+    began = time.monotonic()
+    fetch(map(odd.url, paths), strategy=name, output=tmp_path, workers=1, retries=1)
+    seen = [path for path, _ in odd.requests]
+    before = seen[1 : seen.index(paths[0], 1)]
+
+    assert time.monotonic() - began >= 1.0
+    assert seen.count(paths[0]) == 2
+    assert len(before) <= 2, "more than what workers had in hand already"
+
+
+@every_strategy
+def test_a_rate_holds_for_all_transfers_together(odd, tmp_path, name):
+    urls = [odd.url(f"/ok/{size}") for size in range(60_000, 60_004)]
+    began = time.monotonic()
+    report = fetch(urls, strategy=name, output=tmp_path, workers=4, limit_rate="100000")
+
+    assert report.summary.ok == 4
+    assert time.monotonic() - began >= 1.5
+
+
+# Who gets which headers
+
+
+def sent(odd, path):
+    """The header fields of each request for a path."""
+    return [fields for target, fields in odd.requests if target == path]
+
+
+def elsewhere(odd, path):
+    return odd.url(path).replace("127.0.0.1", "localhost")
+
+
+@every_strategy
+def test_secret_headers_reach_the_first_urls_origin_only(odd, tmp_path, name):
+    urls = [odd.url("/echo"), odd.url("/redirect-cross/ok/7"), elsewhere(odd, "/ok/8")]
+    secrets = ["Authorization: Bearer s3cret", "Cookie: a=s3cret", "X-Open: yes"]
+    report = fetch(urls, strategy=name, output=tmp_path, headers=secrets)
+
+    assert report.summary.ok == 3
+    for path in ("/echo", "/redirect-cross/ok/7"):
+        (fields,) = sent(odd, path)
+        assert fields["authorization"] == "Bearer s3cret"
+        assert fields["cookie"] == "a=s3cret"
+    for path in ("/ok/7", "/ok/8"):
+        (fields,) = sent(odd, path)
+        assert not {"authorization", "cookie"} & fields.keys()
+        assert fields["x-open"] == "yes"
+
+
+@every_strategy
+def test_a_hosts_own_headers_reach_that_host_only(odd, tmp_path, name):
+    fetch(
+        [odd.url("/redirect-cross/ok/7")],
+        strategy=name,
+        output=tmp_path,
+        host_headers={f"localhost:{odd.port}": ["Authorization: Bearer there"]},
+    )
+
+    assert "authorization" not in sent(odd, "/redirect-cross/ok/7")[0]
+    assert sent(odd, "/ok/7")[0]["authorization"] == "Bearer there"
+
+
+@every_strategy
+def test_credentials_of_a_url_reach_its_origin_and_are_written_nowhere(
+    odd, tmp_path, name
+):
+    url = odd.url("/redirect-cross/ok/7").replace("//", "//ada:s3cret@")
+    report = fetch(url, strategy=name, output=tmp_path)
+    basic = "Basic " + base64.b64encode(b"ada:s3cret").decode()
+    (row,) = report
+    written = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+
+    assert row.is_there
+    assert sent(odd, "/redirect-cross/ok/7")[0]["authorization"] == basic
+    assert "authorization" not in sent(odd, "/ok/7")[0]
+    assert "s3cret" not in repr(row)
+    assert not any("s3cret" in str(file) for file in tmp_path.rglob("*"))
+    assert not any(b"s3cret" in data for data in written)
+
+
+@every_strategy
+def test_no_cookie_is_ever_sent_back(odd, tmp_path, name):
+    paths = ["/cookie", "/echo", "/redirect-cross/cookie"]
+    urls = [*map(odd.url, paths), elsewhere(odd, "/ok/9")]
+    fetch(urls, strategy=name, output=tmp_path, workers=1)
+
+    assert not any("cookie" in fields for _, fields in odd.requests)
+
+
+@every_strategy
+def test_requests_say_who_asks_and_want_no_coding(odd, tmp_path, name):
+    fetch(odd.url("/ok/1"), strategy=name, output=tmp_path, user_agent="odd-bot/1")
+    ((_, fields),) = odd.requests
+
+    assert fields["user-agent"] == "odd-bot/1"
+    assert fields["accept-encoding"] == "identity"
+    assert fields["host"] == f"127.0.0.1:{odd.port}"
+    assert fields.keys() <= {
+        *("user-agent", "accept-encoding", "host", "accept", "connection")
+    }
+
+
+# TLS
+
+
+@pytest.fixture
+def authority(odd_tls, tmp_path):
+    file = tmp_path / "authority.pem"
+    file.write_bytes(odd_tls.ca_pem)
+    return str(file)
+
+
+@every_strategy
+def test_a_trusted_certificate_is_taken(odd_tls, authority, tmp_path, name):
+    (row,) = fetch(
+        odd_tls.url("/ok/1000"), strategy=name, output=tmp_path, cacert=authority
+    )
+
+    assert (row.error, row.bytes) == (None, 1000)
+
+
+@every_strategy
+def test_an_unknown_certificate_is_refused_once_and_for_all(odd_tls, tmp_path, name):
+    (row,) = fetch(odd_tls.url("/ok/1000"), strategy=name, output=tmp_path, retries=3)
+
+    assert (row.error, row.attempts) == ("tls", 1)
+    assert not odd_tls.requests
+
+
+@every_strategy
+def test_insecure_takes_any_certificate(odd_tls, tmp_path, name):
+    (row,) = fetch(
+        odd_tls.url("/ok/1000"), strategy=name, output=tmp_path, insecure=True
+    )
+
+    assert (row.error, row.bytes) == (None, 1000)
+
+
+# Stopping
+
+
+@every_strategy
+def test_a_stop_ends_stalled_transfers_within_five_seconds(odd, tmp_path, name):
+    stalled = [odd.url(f"/stall-body/{size}") for size in range(1000, 1012)]
+    urls = [odd.url("/ok/1"), odd.url("/ok/1"), *stalled]
+    with running(urls, strategy=name, output=tmp_path, workers=3) as (session, report):
+        stalled_at_once = 1 if name == "serial" else 3
+        odd.wait_for(lambda counts: counts.in_flight == stalled_at_once)
+        session.stop(15)
+        made = report.result(5.0)
+    rows = list(made)
+
+    assert made.summary.interrupted_by == 15
+    assert len(rows) + made.summary.duplicates == len(urls)
+    assert rows[0].error is None
+    assert {row.error for row in rows[1:]} == {"interrupted", "not_tried"}
+    assert sum(row.error == "interrupted" for row in rows) >= stalled_at_once
+    assert not worker_pids()
+    assert not [path for path in files_below(tmp_path) if "stall-body" in path]
+
+
+@every_strategy
+def test_a_stop_before_the_first_attempt_gives_every_line_its_row(odd, tmp_path, name):
+    urls = [odd.url(f"/ok/{size}") for size in range(300)]
+    with running([], strategy=name, output=tmp_path) as (session, _):
+        pass
+    assert session.run is not None
+    with contextlib.ExitStack() as stack:
+        session, report = stack.enter_context(
+            running(urls, strategy=name, output=tmp_path)
+        )
+        session.stop()
+        rows = list(report.result(30))
+
+    assert len(rows) == 300
+    assert {row.error for row in rows} <= {None, "interrupted", "not_tried"}
+
+
+# The mechanism itself
+
+
+def attempt(odd, path, number=0):
+    return Attempt(number, odd.url(path), f"file-{number}")
+
+
+@every_strategy
+def test_a_strategy_declares_what_may_differ(name):
+    strategy = load(name)
+
+    assert strategy.name == name
+    assert isinstance(strategy.has_worker_processes, bool)
+    assert isinstance(strategy.wakes_within_a_transfer, bool)
+
+
+def test_an_unknown_strategy_is_not_available():
+    with pytest.raises(StrategyUnavailable, match="asyncio"):
+        load("teleport")
+
+
+@every_strategy
+def test_results_carry_the_ids_of_their_attempts(odd, tmp_path, name):
+    started = []
+    with opened(name, tmp_path) as strategy:
+        while strategy.capacity and len(started) < 3:
+            started.append(len(started))
+            strategy.start([attempt(odd, f"/ok/{started[-1]}", started[-1])])
+        facts = facts_until_results(strategy, len(started))
+        capacity = strategy.capacity
+
+    assert sorted(fact.attempt_id for fact in facts) == started
+    assert capacity >= len(started)
+
+
+@every_strategy
+def test_a_wake_ends_the_next_wait_at_once(tmp_path, name):
+    with opened(name, tmp_path) as strategy, ThreadPoolExecutor(1) as pool:
+        strategy.wake()
+        waited = pool.submit(strategy.wait, 30.0)
+
+        assert waited.result(15.0) == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in NAMES if load(name).wakes_within_a_transfer]
+)
+def test_a_wake_ends_a_wait_during_a_transfer(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy, ThreadPoolExecutor(1) as pool:
+        strategy.start([attempt(odd, "/stall-head")])
+        while not odd.hits:
+            strategy.wait(0.05)
+        entered = threading.Event()
+
+        def wait():
+            entered.set()
+            return strategy.wait(30.0)
+
+        waited = pool.submit(wait)
+        assert entered.wait(15.0)
+        strategy.wake()
+        try:
+            assert waited.result(15.0) == []
+        finally:
+            odd.release()
+
+
+@every_strategy
+def test_progress_of_a_large_body_is_told(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/slow/300000/1.2", 7)])
+        facts = facts_until_results(strategy, 1)
+    moved = [fact for fact in facts if isinstance(fact, Moved)]
+    received = [fact.received_bytes for fact in moved]
+
+    assert moved
+    assert {(fact.attempt_id, fact.total_bytes) for fact in moved} == {(7, 300_000)}
+    assert received == sorted(received)
+    assert 0 < received[0] <= received[-1] <= 300_000
+
+
+@every_strategy
+def test_progress_of_small_bodies_is_not_worth_telling(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/slow/60000/1.2")])
+        facts = facts_until_results(strategy, 1)
+
+    assert all(isinstance(fact, AttemptResult) for fact in facts)
+
+
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_cancel_ends_what_is_under_way_with_its_failure(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        for number in range(2):
+            strategy.start([attempt(odd, f"/stall-body/{number + 10}", number)])
+        while odd.in_flight < 2:
+            strategy.wait(0.05)
+        strategy.cancel(Failure("interrupted", "the run was stopped"))
+        facts = facts_until_results(strategy, 2, seconds=20)
+
+    assert {fact.failure.kind for fact in facts} == {"interrupted"}
+    assert sorted(fact.attempt_id for fact in facts) == [0, 1]
+
+
+@every_strategy
+def test_a_file_that_cannot_be_written_is_a_disk_failure(odd, tmp_path, name):
+    (tmp_path / "file-0").mkdir()
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/ok/1000")])
+        (result,) = facts_until_results(strategy, 1)
+
+    assert result.failure.kind == "disk"
+    assert result.saved is None
+
+
+@pytest.mark.parametrize("name", WITH_PROCESSES)
+def test_close_ends_every_worker_process(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/ok/1000")])
+        facts_until_results(strategy, 1)
+        told = [usage.pid for usage in strategy.usage()]
+        workers = worker_pids()
+
+    assert told
+    assert set(told) <= set(workers)
+    assert os.getpid() not in told
+    assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+    assert not worker_pids()
+
+
+@pytest.mark.parametrize("name", WITH_PROCESSES)
+def test_close_ends_worker_processes_in_the_middle_of_a_stalled_read(
+    odd, tmp_path, name
+):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/stall-body")])
+        while not odd.in_flight:
+            strategy.wait(0.05)
+        workers = worker_pids()
+        strategy.close(0.0)
+
+        assert workers
+        assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_PROCESSES])
+def test_threads_of_this_process_have_no_usage_of_their_own(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/ok/1000")])
+        facts_until_results(strategy, 1)
+
+        assert strategy.usage() == []
+        assert not worker_pids()

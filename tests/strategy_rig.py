@@ -1,0 +1,102 @@
+"""What the tests of strategies share: a plan, a run in another thread, worker processes."""
+
+import contextlib
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from downloader.models import AttemptResult
+from downloader.policy.headers import HeaderRules
+from downloader.progress import Silent
+from downloader.session import Session
+from downloader.settings import Settings
+from downloader.sources import ReadyFeed, as_requests
+from downloader.strategies.contract import load
+from downloader.transfer.plan import Plan
+
+# What only worker processes have in their command line; the resource tracker has not.
+_WORKER_MARKS = ("multiprocessing.spawn", "downloader.strategies.child")
+
+
+def make_plan(root, **changes):
+    """A plan for workers that write below `root`."""
+    rules = HeaderRules(common=(("User-Agent", "downloader/test"),))
+    return Plan(root=str(root), headers=rules, **changes)
+
+
+@contextlib.contextmanager
+def opened(name, root, workers=2, **changes):
+    """A strategy by its name, closed at the end."""
+    strategy = load(name)(make_plan(root, **changes), workers)
+    try:
+        yield strategy
+    finally:
+        strategy.close(5.0)
+
+
+def facts_until_results(strategy, count, seconds=60):
+    """All facts that a strategy brings until so many attempts have ended."""
+    facts = []
+    until = time.monotonic() + seconds
+    while sum(isinstance(fact, AttemptResult) for fact in facts) < count:
+        assert time.monotonic() < until, facts
+        facts += strategy.wait(0.1)
+    return facts
+
+
+@contextlib.contextmanager
+def running(urls, **settings):
+    """A session in a thread of its own, and the future of its report."""
+    feed = ReadyFeed(as_requests(urls))
+    session = Session(Settings.make(**settings), feed, Silent())
+    with ThreadPoolExecutor(1, thread_name_prefix="test-session") as pool:
+        report = pool.submit(session.run)
+        try:
+            yield session, report
+        finally:
+            if not report.done():
+                session.stop()
+
+
+def worker_pids(parent=None):
+    """The worker processes that this process, or another, has at the moment."""
+    pids = []
+    for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir():
+        with contextlib.suppress(OSError):
+            pids += map(int, (task / "children").read_text().split())
+    return [pid for pid in pids if any(mark in _command(pid) for mark in _WORKER_MARKS)]
+
+
+def is_alive(pid):
+    """True if a process is there and no zombie."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def wait_until(condition, seconds=60):
+    """Look again and again; False if the time is over."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def files_below(root):
+    """The files of an output folder by relative path, without the run's own records."""
+    root = Path(root)
+    found = (path for path in root.rglob("*") if path.is_file())
+    by_name = {path.relative_to(root).as_posix(): path for path in found}
+    return {n: p for n, p in by_name.items() if not n.startswith(".downloader/")}
+
+
+def _command(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
