@@ -11,14 +11,11 @@
     └── StrategyError           a strategy's mechanism broke, and not through a download
 
 Every exception carries its values as fields, builds its text from them, and survives
-pickling, since it may cross from a worker to the parent.
+pickling, since it may cross from a worker to the parent: each hands all that its
+constructor takes, in that order, to `Exception`, which pickles it.
 """
 
 from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 __all__ = [
     "DiskError",
@@ -35,9 +32,6 @@ __all__ = [
 
 class DownloaderError(Exception):
     """The base of every exception that this package raises on purpose."""
-
-    def __reduce__(self) -> tuple[Callable[..., DownloaderError], tuple[object, ...]]:
-        return type(self), tuple(vars(self).values())
 
 
 class UsageError(DownloaderError):
@@ -74,7 +68,7 @@ class TransportError(DownloaderError):
     """
 
     def __init__(self, kind: str, detail: str, stale: bool = False) -> None:  # noqa: FBT001, FBT002 - positional for pickling
-        super().__init__(kind, detail)
+        super().__init__(kind, detail, stale)
         self.kind = kind
         self.detail = detail
         self.stale = stale

@@ -222,14 +222,15 @@ class Downloader:
         Raises:
             UsageError: The downloader is closed.
         """
+        (request,) = as_requests([url])
         future: Future[Outcome] = Future()
+        future.set_running_or_notify_cancel()
+        # Pushed under the lock: what was taken before `close` is never left behind.
         with self._lock:
             if self._is_closed:
                 raise UsageError("this Downloader is closed; make another")
             self._futures.add(future)
-        (request,) = as_requests([url])
-        future.set_running_or_notify_cancel()
-        self._feed.push(request, lambda outcome: self._resolve(future, outcome))
+            self._feed.push(request, lambda outcome: self._resolve(future, outcome))
         return future
 
     def stream(self, urls: Iterable[str | Request]) -> Iterator[Outcome]:
@@ -344,16 +345,21 @@ class _Box:
     def _feed(self) -> None:
         try:
             for request in as_requests(self._urls):
-                with self._condition:
-                    self._condition.wait_for(lambda: self._outstanding < STREAM_AHEAD)
-                    self._outstanding += 1
-                self._downloader.submit(request).add_done_callback(self._arrive)
+                self._submit(request)
         except BaseException as error:  # noqa: BLE001 - raised again for the consumer
             self._error = error
         with self._condition:
             self._is_fed = True
             self._condition.notify_all()
         self._tell()
+
+    def _submit(self, request: Request) -> None:
+        with self._condition:
+            self._condition.wait_for(lambda: self._outstanding < STREAM_AHEAD)
+        future = self._downloader.submit(request)
+        with self._condition:
+            self._outstanding += 1
+        future.add_done_callback(self._arrive)
 
     def _arrive(self, future: Future[Outcome]) -> None:
         error = future.exception()

@@ -44,6 +44,10 @@ class ErrorKind(StrEnum):
     NOT_TRIED = "not_tried"
 
 
+# The failures that an interruption brings by itself.
+STOPPED = frozenset({ErrorKind.INTERRUPTED, ErrorKind.NOT_TRIED})
+
+
 def http_kind(status: int) -> str:
     """The failure word for an answer with this status code, `http_404` say."""
     return f"http_{status}"

@@ -18,7 +18,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol, TextIO
 
 from downloader import wording
-from downloader.models import ErrorKind, Outcome, Status
+from downloader.models import STOPPED, Outcome, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -323,7 +323,7 @@ class Bars(_Tally):
 
     def outcome(self, outcome: Outcome, received_bytes: int) -> None:
         super().outcome(outcome, received_bytes)
-        if outcome.error is not None and outcome.error != ErrorKind.NOT_TRIED:
+        if outcome.error is not None and outcome.error not in STOPPED:
             self._note_failure(outcome)
 
     def tick(self, in_flight: int) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TextIO
 import msgspec
 
 from downloader import wording
-from downloader.models import ErrorKind, Outcome
+from downloader.models import STOPPED, ErrorKind, Outcome
 from downloader.policy.urls import printable
 
 if TYPE_CHECKING:
@@ -229,13 +229,14 @@ class Report:
     def _failing_lines(self) -> Iterator[str]:
         """The first failures with their reasons, and where to find the others.
 
-        What an interruption left untried is no news, and may be most of the list.
+        What an interruption cut off is no news, and may be most of the list.
         """
-        tried = self.summary.failed - self.summary.errors.get(ErrorKind.NOT_TRIED, 0)
+        errors = self.summary.errors
+        tried = self.summary.failed - sum(errors.get(kind, 0) for kind in STOPPED)
         wanted = min(tried, _FAILURES_SHOWN)
         if not wanted or self._is_closed:
             return
-        failures = (row for row in self.failures() if row.error != ErrorKind.NOT_TRIED)
+        failures = (row for row in self.failures() if row.error not in STOPPED)
         yield from (f"    {_reason(row)}" for row in islice(failures, wanted))
         if tried > wanted:
             more = tried - wanted

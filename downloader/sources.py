@@ -8,6 +8,7 @@ do no harm. Whether a line is a good URL is not decided here.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import os
 import queue
 import re
@@ -151,7 +152,12 @@ def open_lists(arguments: Iterable[str]) -> Feed:
     Raises:
         UsageError: A list cannot be read; nothing has been requested yet.
     """
-    parts = [_open(number, argument) for number, argument in enumerate(arguments, 1)]
+    with contextlib.ExitStack() as opened:
+        parts = [
+            _open(number, argument, opened)
+            for number, argument in enumerate(arguments, 1)
+        ]
+        opened.pop_all()
     requests = (request for requests, _ in parts for request in requests)
     if any(may_block for _, may_block in parts):
         return ThreadedFeed(requests)
@@ -175,12 +181,15 @@ def as_requests(urls: Iterable[str | Request]) -> Iterator[Request]:
             )
 
 
-def _open(number: int, argument: str) -> tuple[Iterable[Request], bool]:
+def _open(
+    number: int, argument: str, opened: contextlib.ExitStack
+) -> tuple[Iterable[Request], bool]:
     if is_url(argument):
         return [Request(argument, f"argument {number}")], False
     name = "stdin" if argument == STDIN else argument
     try:
         descriptor = os.dup(0) if argument == STDIN else _open_list(argument)
+        opened.callback(os.close, descriptor)
         may_block = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     except OSError as error:
         raise UsageError(
@@ -216,7 +225,7 @@ def lines(read: Callable[[], bytes]) -> Iterator[str]:
     Args:
         read: Brings the next block, empty at the end.
     """
-    block = read()
+    block = _first_block(read)
     encoding, errors = "utf-8", "surrogateescape"
     for bom, its_encoding in _BOMS:
         if block.startswith(bom):
@@ -235,3 +244,14 @@ def lines(read: Callable[[], bytes]) -> Iterator[str]:
     pending += decoder.decode(b"", final=True)
     if pending:
         yield pending
+
+
+def _first_block(read: Callable[[], bytes]) -> bytes:
+    """A first block that holds a byte order mark whole if there is one."""
+    block = more = read()
+    while more and any(
+        len(block) < len(bom) and bom.startswith(block) for bom, _ in _BOMS
+    ):
+        more = read()
+        block += more
+    return block

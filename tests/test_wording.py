@@ -48,8 +48,8 @@ def test_a_long_text_is_cut_and_says_so():
 
 def test_secrets_and_control_characters_are_not_shown():
     assert (
-        wording.shown("http://u:p@h/?token=t\x1b[2J")
-        == "http://u:***@h/?token=***\\x1b[2J"
+        wording.shown("\x1b[2Jhttp://u:p@h/?token=t")
+        == "\\x1b[2Jhttp://u:***@h/?token=***"
     )
 
 

@@ -264,25 +264,16 @@ _PROXY_ERRORS = (
 
 def _translate_head(error: Exception, *, is_reused: bool) -> TransportError:
     """Our word for what aiohttp raised before a response head was there."""
+    why = faults.reason((error.__cause__, getattr(error, "os_error", None), error))
     if isinstance(error, (client_exceptions.ClientSSLError, ssl.SSLError)):
-        return faults.tls(_reason(error))
+        return faults.tls(why)
     if isinstance(error, _PROXY_ERRORS):
-        return faults.proxy(None)
+        return faults.proxy()
     if isinstance(error, client_exceptions.ServerDisconnectedError):
         # What it had of the head stands where a text does otherwise.
         is_cut = not isinstance(error.message, str)
         return faults.head_cut() if is_cut else faults.lost(is_reused=is_reused)
     if isinstance(error, client_exceptions.ClientConnectorError):
-        return faults.no_connection(_reason(error))
+        return faults.no_connection(why)
     is_lost = isinstance(error, OSError)
     return faults.lost(is_reused=is_reused) if is_lost else faults.malformed()
-
-
-def _reason(error: BaseException) -> str | None:
-    """What OpenSSL or the system says of it."""
-    for one in (error.__cause__, getattr(error, "os_error", None), error):
-        for name in ("verify_message", "strerror"):
-            reason = getattr(one, name, None)
-            if isinstance(reason, str) and reason:
-                return reason
-    return None

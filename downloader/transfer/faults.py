@@ -6,9 +6,17 @@ of it, and so what the report shows, is the same whoever moved the bytes.
 
 from __future__ import annotations
 
+import errno
+import os
+import ssl
+from typing import TYPE_CHECKING
+
 from downloader.errors import TransportError
 from downloader.models import ErrorKind
 from downloader.policy.exchange import MALFORMED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def lost(*, is_reused: bool) -> TransportError:
@@ -36,21 +44,19 @@ def body_cut() -> TransportError:
     return TransportError(ErrorKind.TRUNCATED, "the body broke off")
 
 
-def no_connection(reason: str | None) -> TransportError:
+def no_connection(why: str | None) -> TransportError:
     """No address took the connection."""
-    return TransportError(ErrorKind.CONNECT, _with("no connection", reason))
+    return TransportError(ErrorKind.CONNECT, _with("no connection", why))
 
 
-def tls(reason: str | None) -> TransportError:
+def tls(why: str | None) -> TransportError:
     """The TLS handshake failed; not tried again, since the certificate stays what it is."""
-    return TransportError(ErrorKind.TLS, _with("the TLS handshake failed", reason))
+    return TransportError(ErrorKind.TLS, _with("the TLS handshake failed", why))
 
 
-def proxy(reason: str | None) -> TransportError:
+def proxy() -> TransportError:
     """The proxy could not be reached, or would not go on."""
-    return TransportError(
-        ErrorKind.CONNECT, _with("the proxy refused or broke off", reason)
-    )
+    return TransportError(ErrorKind.CONNECT, "the proxy refused or broke off")
 
 
 def timeout(complaint: str) -> TransportError:
@@ -58,5 +64,20 @@ def timeout(complaint: str) -> TransportError:
     return TransportError(ErrorKind.TIMEOUT, complaint)
 
 
-def _with(text: str, reason: str | None) -> str:
-    return f"{text}: {reason}" if reason else text
+def reason(errors: Iterable[BaseException | None]) -> str | None:
+    """What OpenSSL or the system says of the first error that has something to say."""
+    known = [error for error in errors if isinstance(error, OSError)]
+    for error in known:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+    for error in known:
+        if isinstance(error, ssl.SSLError) and error.reason:
+            return error.reason.replace("_", " ").lower()
+        # Not `strerror`: some libraries put a sentence of their own there.
+        if error.errno is not None and error.errno in errno.errorcode:
+            return os.strerror(error.errno)
+    return None
+
+
+def _with(text: str, why: str | None) -> str:
+    return f"{text}: {why}" if why else text

@@ -103,6 +103,7 @@ class RequestsDriver:
                 transfer.fail_with(error)
         finally:
             self._watchdog.live.pop(id(watch), None)
+            self._line.end()
         if watch.failure is not None and (
             transfer.result is None or transfer.result.failure is not None
         ):
@@ -194,15 +195,23 @@ class _Line:
         self._engine = engine
         self._watch: Watch | None = None
         self._socket: socket.socket | None = None
+        self._guard: socket.socket | None = None
         self.is_reused = False
 
     def begin(self, watch: Watch) -> None:
         """A new attempt begins; no connection is in use yet."""
         self._watch, self._socket = watch, None
 
+    def end(self) -> None:
+        """The handshake that was guarded is over, or the attempt is."""
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.close()
+
     def uses(self, connected: socket.socket, *, is_reused: bool) -> None:
         """A connection stands and the request goes out on it."""
         self._socket, self.is_reused = connected, is_reused
+        self.end()
         if self._watch is not None:
             self._watch.patience.asking(time.monotonic())
 
@@ -230,7 +239,7 @@ class _Line:
                 break
         if isinstance(error, TimeoutError):
             raise faults.timeout(patience.complaint()) from error
-        raise faults.no_connection(error.strerror if error else None) from error
+        raise faults.no_connection(faults.reason([error])) from error
 
     def _dial_one(
         self, address: Address, timeout_seconds: float, options: Any
@@ -251,7 +260,7 @@ class _Line:
 
     def guard_handshake(self, connected: socket.socket) -> None:
         """Keep hold of a connection whose socket object TLS is about to take over."""
-        self._socket = connected.dup()
+        self._socket = self._guard = connected.dup()
 
     def cut(self) -> None:
         """Shut the connection in use, so that whoever reads from it wakes up."""
@@ -477,8 +486,8 @@ def _translate_head(
     choices: tuple[tuple[_Classes, TransportError], ...] = (
         ((_EarlyEnd,), faults.head_cut()),
         (_BAD_HEAD, faults.malformed()),
-        (_TLS, faults.tls(_reason(chain))),
-        ((urllib3_errors.ProxyError,), faults.proxy(None)),
+        (_TLS, faults.tls(faults.reason(chain))),
+        ((urllib3_errors.ProxyError,), faults.proxy()),
         (_TIMEOUT, faults.timeout(complaint)),
         ((ConnectionError,), faults.lost(is_reused=is_reused)),
         ((http.client.HTTPException,), faults.malformed()),
@@ -486,14 +495,4 @@ def _translate_head(
     for classes, fault in choices:
         if any(isinstance(one, classes) for one in chain):
             return fault
-    return faults.no_connection(_reason(chain))
-
-
-def _reason(chain: list[BaseException]) -> str | None:
-    """What OpenSSL or the system says of it."""
-    for name in ("verify_message", "strerror"):
-        for one in chain:
-            reason = getattr(one, name, None)
-            if isinstance(reason, str) and reason:
-                return reason
-    return None
+    return faults.no_connection(faults.reason(chain))

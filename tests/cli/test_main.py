@@ -208,7 +208,7 @@ def test_an_interrupted_process_reports_and_ends_with_the_signals_status(
     (workdir / "urls.txt").write_text(odd.url("stall-head"))
     command = [sys.executable, "-m", "downloader", "fetch", "urls.txt"]
     child = subprocess.Popen([*command, "--report", "r.json"], stderr=subprocess.PIPE)
-    odd.wait_for(lambda: odd.hits["/stall-head"])
+    odd.wait_for(lambda server: server.hits["/stall-head"])
     for _ in range(times):
         child.send_signal(signum)
     _, err = child.communicate(timeout=60)

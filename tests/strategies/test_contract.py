@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import sqlite3
 import threading
 import time
@@ -245,7 +246,9 @@ def test_every_failure_says_in_a_detail_what_happened(runs, name):
 
 def comparable(row):
     fields = ("seq", "status", "http_status", "bytes", "sha256", "attempts", "error")
-    return (*(getattr(row, field) for field in fields), row.detail)
+    # What was measured may differ, what it says may not.
+    detail = re.sub(r"\d+ B/s on average over \d+ s", "", row.detail or "")
+    return (*(getattr(row, field) for field in fields), detail)
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
@@ -551,13 +554,19 @@ def test_insecure_takes_any_certificate(odd_tls, tmp_path, name):
 # Stopping
 
 
+def is_stalled(odd, count):
+    """So many transfers have come to the middle of their body."""
+    hits = sum(hit.startswith("/stall-body") for hit in odd.hits)
+    return hits == odd.in_flight == count
+
+
 @every_strategy
 def test_a_stop_ends_stalled_transfers_within_five_seconds(odd, tmp_path, name):
     stalled = [odd.url(f"/stall-body/{size}") for size in range(1000, 1012)]
     urls = [odd.url("/ok/1"), odd.url("/ok/1"), *stalled]
     with running(urls, strategy=name, output=tmp_path, workers=3) as (session, report):
         stalled_at_once = 1 if name == "serial" else 3
-        odd.wait_for(lambda counts: counts.in_flight == stalled_at_once)
+        odd.wait_for(lambda counts: is_stalled(counts, stalled_at_once))
         session.stop(15)
         made = report.result(5.0)
     rows = list(made)
@@ -572,15 +581,9 @@ def test_a_stop_ends_stalled_transfers_within_five_seconds(odd, tmp_path, name):
 
 
 @every_strategy
-def test_a_stop_before_the_first_attempt_gives_every_line_its_row(odd, tmp_path, name):
+def test_a_stop_at_the_very_beginning_gives_every_line_its_row(odd, tmp_path, name):
     urls = [odd.url(f"/ok/{size}") for size in range(300)]
-    with running([], strategy=name, output=tmp_path) as (session, _):
-        pass
-    assert session.run is not None
-    with contextlib.ExitStack() as stack:
-        session, report = stack.enter_context(
-            running(urls, strategy=name, output=tmp_path)
-        )
+    with running(urls, strategy=name, output=tmp_path) as (session, report):
         session.stop()
         rows = list(report.result(30))
 

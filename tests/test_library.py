@@ -1,0 +1,422 @@
+import asyncio
+import itertools
+import subprocess
+import sys
+import threading
+from concurrent.futures import FIRST_COMPLETED, as_completed, wait
+
+import pytest
+
+from downloader import Downloader, InvalidSettings, Request, Settings, UsageError, fetch
+from downloader import library as module
+from downloader.models import Status
+
+pytestmark = pytest.mark.usefixtures("workdir")
+STRATEGIES = pytest.mark.parametrize("strategy", ["threads", "asyncio"])
+
+
+def paths(folder):
+    """The files below a folder, without the record."""
+    return sorted(
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_file() and ".downloader" not in path.parts
+    )
+
+
+# fetch
+
+
+def test_fetch_takes_a_list_and_gives_a_report(odd, workdir):
+    report = fetch([odd.url("ok/10"), odd.url("status/404")], output="out")
+
+    assert [row.status for row in report] == [Status.OK, Status.FAILED]
+    assert not report.ok
+    assert paths(workdir / "out") == [next(iter(report)).path]
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, dict.fromkeys])
+def test_fetch_takes_any_iterable(odd, kind):
+    report = fetch(kind([odd.url("ok/1"), odd.url("ok/2")]))
+
+    assert [row.bytes for row in report] == [1, 2]
+
+
+def test_fetch_takes_one_text(odd):
+    assert [row.status for row in fetch(odd.url("ok/1"))] == [Status.OK]
+
+
+def test_fetch_takes_one_request_and_names_its_source(odd):
+    report = fetch(Request("nonsense", "my list:7"))
+
+    (row,) = report
+    assert (row.error, row.url) == ("invalid_url", "nonsense")
+    assert row.detail.startswith("my list:7: ")
+
+
+def test_fetch_of_nothing_is_a_report_of_nothing():
+    report = fetch([])
+
+    assert (len(report), report.ok) == (0, True)
+
+
+def test_fetch_raises_what_its_iterable_raises(odd):
+    def broken():
+        yield odd.url("ok/1")
+        raise LookupError("the database is gone")
+
+    with pytest.raises(LookupError, match="the database is gone"):
+        fetch(broken())
+
+
+def test_fetch_refuses_what_is_no_url_at_all():
+    with pytest.raises(UsageError, match=r"urls\[0\] is a int"):
+        fetch([1])
+
+
+def test_an_unknown_keyword_is_refused_with_a_suggestion():
+    with pytest.raises(InvalidSettings, match=r"worker.*workers"):
+        fetch([], worker=3)
+    with pytest.raises(InvalidSettings, match="worker"):
+        Downloader(worker=3)
+
+
+def test_settings_and_keywords_do_not_mix():
+    with pytest.raises(UsageError, match="not both"):
+        Downloader(Settings.make(), workers=3)
+
+
+def test_fetch_works_where_an_event_loop_runs(odd):
+    async def cell():
+        return fetch([odd.url("ok/1")])
+
+    assert asyncio.run(cell()).ok
+
+
+def test_fetch_works_from_standard_input(odd):
+    program = f"from downloader import fetch; print(fetch({odd.url('ok/1')!r}).ok)"
+    child = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True, check=True
+    )
+
+    assert child.stdout == "True\n"
+
+
+# submit
+
+
+@STRATEGIES
+def test_a_future_is_done_when_its_file_is_there(odd, strategy):
+    with Downloader(strategy=strategy) as downloader:
+        future = downloader.submit(odd.url("stall-head"))
+        odd.wait_for(lambda server: server.hits["/stall-head"])
+        before = future.done()
+        odd.release()
+        outcome = future.result(60)
+
+        assert (before, future.done()) == (False, True)
+        assert outcome.url == odd.url("stall-head")
+
+
+def test_a_future_runs_and_cannot_be_cancelled(odd):
+    with Downloader() as downloader:
+        future = downloader.submit(odd.url("ok/1"))
+
+        assert not future.cancel()
+        assert future.result(60).bytes == 1
+
+
+def test_a_failed_download_is_a_result_and_no_exception(odd):
+    with Downloader() as downloader:
+        outcome = downloader.submit(odd.url("status/404")).result(60)
+
+    assert (outcome.status, outcome.error) == (Status.FAILED, "http_404")
+
+
+@STRATEGIES
+def test_futures_suit_the_functions_of_concurrent_futures(odd, strategy):
+    with Downloader(strategy=strategy) as downloader:
+        futures = [downloader.submit(odd.url(f"ok/{n}")) for n in range(1, 21)]
+        first, _ = wait(futures, 60, FIRST_COMPLETED)
+        sizes = {future.result().bytes for future in as_completed(futures, 60)}
+
+    assert first
+    assert sizes == set(range(1, 21))
+
+
+def test_a_callback_is_called_with_its_future(odd):
+    told = threading.Event()
+    seen = []
+    with Downloader() as downloader:
+        future = downloader.submit(odd.url("ok/3"))
+        future.add_done_callback(lambda done: (seen.append(done), told.set()))
+
+        assert told.wait(60)
+    assert seen == [future]
+
+
+def test_a_callback_may_submit_more(odd):
+    more = []
+    with Downloader() as downloader:
+        first = downloader.submit(odd.url("ok/1"))
+        first.add_done_callback(
+            lambda _: more.append(downloader.submit(odd.url("ok/2")))
+        )
+        first.result(60)
+        # The callback is run before or after `result` returns.
+        while not more:
+            threading.Event().wait(0.01)
+
+    assert more[0].result(60).bytes == 2
+
+
+def test_the_same_url_twice_is_requested_once_and_answers_both(odd):
+    with Downloader() as downloader:
+        first = downloader.submit(odd.url("ok/1"))
+        second = downloader.submit(odd.url("ok/1#part"))
+
+        assert first.result(60) == second.result(60)
+        assert downloader.submit(odd.url("ok/1")).result(60) == first.result()
+    assert odd.hits == {"/ok/1": 1}
+    assert downloader.report.summary.duplicates == 2
+
+
+def test_another_spelling_is_requested_once_and_has_a_row_of_its_own(odd):
+    other = odd.url("%6Fk/1")
+    with Downloader() as downloader:
+        first = downloader.submit(odd.url("ok/1"))
+        second = downloader.submit(other)
+
+        assert second.result(60) == first.result(60)
+    assert [(row.url, row.status) for row in downloader.report] == [
+        (odd.url("ok/1"), Status.OK),
+        (other, Status.SKIPPED),
+    ]
+    assert sum(odd.hits.values()) == 1
+
+
+def test_many_threads_may_submit(odd):
+    futures = []
+
+    def submit_some(downloader, first):
+        urls = (odd.url(f"ok/{n}") for n in range(first, first + 20))
+        futures.extend([downloader.submit(url) for url in urls])
+
+    with Downloader() as downloader:
+        threads = [
+            threading.Thread(target=submit_some, args=(downloader, 1 + 20 * n))
+            for n in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert {future.result().bytes for future in futures} == set(range(1, 81))
+
+
+def test_leaving_the_block_waits_for_all(odd):
+    with Downloader() as downloader:
+        futures = [downloader.submit(odd.url(f"slow/10/0.3?{n}")) for n in range(5)]
+
+    assert [future.done() for future in futures] == [True] * 5
+    assert all(future.result().is_there for future in futures)
+
+
+def test_a_closed_downloader_takes_no_more_and_may_be_closed_again(odd):
+    with Downloader() as downloader:
+        pass
+    downloader.close()
+
+    with pytest.raises(UsageError, match="closed"):
+        downloader.submit(odd.url("ok/1"))
+    assert downloader.report.ok
+
+
+def test_what_is_no_url_is_refused_at_once_and_breaks_nothing(odd):
+    with Downloader() as downloader:
+        with pytest.raises(UsageError, match="is a int"):
+            downloader.submit(1)
+
+        assert downloader.submit(odd.url("ok/1")).result(60).is_there
+
+
+@STRATEGIES
+def test_an_exception_in_the_block_stops_what_is_under_way(odd, strategy):
+    futures = []
+    with pytest.raises(LookupError), Downloader(strategy=strategy) as downloader:
+        futures.append(downloader.submit(odd.url("stall-head")))
+        odd.wait_for(lambda server: server.hits["/stall-head"])
+        raise LookupError
+
+    assert futures[0].result(60).error == "interrupted"
+    assert not downloader.report.ok
+
+
+def test_stop_leaves_no_future_waiting(odd):
+    with Downloader(per_host=1) as downloader:
+        futures = [downloader.submit(odd.url(f"stall-head/{n}")) for n in range(400)]
+        odd.wait_for(lambda server: server.hits)
+        downloader.stop()
+
+    done, pending = wait(futures, 60)
+    assert (len(done), len(pending)) == (400, 0)
+
+
+def test_the_report_waits_for_the_end_and_has_every_row(odd):
+    downloader = Downloader()
+    for n in range(1, 4):
+        downloader.submit(odd.url(f"ok/{n}"))
+
+    assert [row.bytes for row in downloader.report] == [1, 2, 3]
+
+
+def test_a_broken_setting_of_the_run_is_raised_at_once(workdir):
+    (workdir / "out").write_bytes(b"")
+
+    with pytest.raises(UsageError, match="is a file"):
+        Downloader(output="out")
+
+
+# stream
+
+
+@STRATEGIES
+def test_a_stream_gives_an_outcome_for_each_url(odd, strategy):
+    urls = [odd.url(f"ok/{n}") for n in range(1, 51)]
+    with Downloader(strategy=strategy) as downloader:
+        sizes = sorted(outcome.bytes for outcome in downloader.stream(urls))
+
+    assert sizes == list(range(1, 51))
+
+
+def test_a_stream_counts_repeated_urls_as_often_as_they_come(odd):
+    with Downloader() as downloader:
+        outcomes = list(downloader.stream([odd.url("ok/1")] * 3))
+
+    assert [outcome.bytes for outcome in outcomes] == [1, 1, 1]
+
+
+def test_an_endless_stream_is_read_only_some_way_ahead(odd, monkeypatch):
+    monkeypatch.setattr(module, "STREAM_AHEAD", 20)
+    given = itertools.count(1)
+    with Downloader() as downloader:
+        stream = downloader.stream(odd.url(f"ok/{n}") for n in given)
+        taken = list(itertools.islice(stream, 50))
+        downloader.close()
+
+    assert len(taken) == 50
+    # A batch of up to 20 may have been handed over and not asked for yet.
+    assert next(given) <= 50 + 20 + 20 + 2
+
+
+def test_a_slow_consumer_stops_no_transfer(odd):
+    with Downloader() as downloader:
+        stream = downloader.stream(odd.url(f"ok/{n}") for n in range(1, 31))
+        next(stream)
+        odd.wait_for(lambda server: sum(server.hits.values()) == 30)
+
+        assert len(list(stream)) == 29
+
+
+def test_two_streams_and_a_future_may_run_at_once(odd):
+    with Downloader() as downloader:
+        future = downloader.submit(odd.url("ok/9"))
+        one = downloader.stream([odd.url("ok/1"), odd.url("ok/2")])
+        two = downloader.stream([odd.url("ok/3")])
+
+        assert [outcome.bytes for outcome in two] == [3]
+        assert sorted(outcome.bytes for outcome in one) == [1, 2]
+        assert future.result(60).bytes == 9
+
+
+def test_what_a_streams_iterable_raises_comes_behind_its_outcomes(odd):
+    def broken():
+        yield odd.url("ok/1")
+        raise LookupError("the database is gone")
+
+    seen = []
+    with Downloader() as downloader:
+        with pytest.raises(LookupError, match="the database is gone"):
+            seen.extend(downloader.stream(broken()))
+
+        assert downloader.submit(odd.url("ok/2")).result(60).is_there
+
+
+def test_a_stream_of_nothing_ends_at_once():
+    with Downloader() as downloader:
+        assert list(downloader.stream([])) == []
+
+
+@pytest.mark.timeout(60)
+def test_a_stream_after_the_end_is_a_usage_error(odd):
+    with Downloader() as downloader:
+        pass
+
+    with pytest.raises(UsageError, match="closed"):
+        list(downloader.stream([odd.url("ok/1")]))
+
+
+@pytest.mark.timeout(60)
+def test_a_stream_that_is_overtaken_by_the_end_is_a_usage_error(odd):
+    with Downloader() as downloader:
+        stream = downloader.stream(odd.url(f"ok/{n}") for n in itertools.count(1))
+        next(stream)
+        downloader.close()
+
+        with pytest.raises(UsageError, match="closed"):
+            list(stream)
+
+
+def test_an_async_stream_gives_an_outcome_for_each_url(odd):
+    async def collect():
+        with Downloader() as downloader:
+            urls = (odd.url(f"ok/{n}") for n in range(1, 51))
+            return [outcome.bytes async for outcome in downloader.astream(urls)]
+
+    assert sorted(asyncio.run(collect())) == list(range(1, 51))
+
+
+def test_an_async_stream_leaves_the_event_loop_free(odd):
+    async def collect(downloader):
+        urls = [odd.url("stall-head")]
+        return [outcome.url async for outcome in downloader.astream(urls)]
+
+    async def main(downloader):
+        collecting = asyncio.create_task(collect(downloader))
+        while not odd.hits:
+            await asyncio.sleep(0.01)
+        odd.release()
+        return await collecting
+
+    with Downloader() as downloader:
+        assert asyncio.run(main(downloader)) == [odd.url("stall-head")]
+
+
+def test_an_async_stream_raises_what_its_iterable_raises(odd):
+    def broken():
+        yield odd.url("ok/1")
+        raise LookupError("the database is gone")
+
+    async def collect(downloader):
+        async for _ in downloader.astream(broken()):
+            pass
+
+    with Downloader() as downloader, pytest.raises(LookupError):
+        asyncio.run(collect(downloader))
+
+
+def test_an_async_stream_may_be_left_early(odd, caplog):
+    async def first(downloader):
+        urls = [odd.url("ok/1"), odd.url("stall-head/1"), odd.url("stall-head/2")]
+        stream = downloader.astream(urls)
+        outcome = await anext(stream)
+        await stream.aclose()
+        return outcome
+
+    with Downloader() as downloader:
+        outcome = asyncio.run(first(downloader))
+        odd.release()
+
+    assert outcome.bytes == 1
+    assert caplog.records == []

@@ -1,0 +1,299 @@
+import contextlib
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from downloader import manifest as module
+from downloader.errors import ManifestError
+from downloader.manifest import Manifest, prepare_folder
+from downloader.models import Entry, Outcome, Saved, Status
+
+SAVED = Saved(3, "ab" * 32, True, '"tag"', "a date", 1_700_000_000_000_000_000)
+
+
+def entry(number):
+    url = f"http://h/{number}"
+    return Entry(number, url, url, url, "h:80", f"h/{number}", "me:secret")
+
+
+def outcome(number, **changes):
+    fields = {"seq": number, "url": f"http://h/{number}", "status": Status.OK}
+    return Outcome(**fields | {"http_status": 200} | changes)
+
+
+def failure(number):
+    return outcome(number, status=Status.FAILED, http_status=404, error="http_404")
+
+
+@pytest.fixture
+def record(tmp_path):
+    return prepare_folder(str(tmp_path))
+
+
+@pytest.fixture
+def manifest(record):
+    with contextlib.closing(Manifest(record)) as manifest:
+        yield manifest
+
+
+def stored(manifest, columns="*"):
+    """The rows as another program sees them."""
+    with contextlib.closing(sqlite3.connect(manifest.path)) as connection:
+        return connection.execute(
+            f"SELECT {columns} FROM files ORDER BY url"
+        ).fetchall()
+
+
+# The folder
+
+
+def test_the_folder_is_made_for_its_owner_alone(tmp_path):
+    path = prepare_folder(str(tmp_path))
+
+    assert path == str(tmp_path / ".downloader")
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+    assert prepare_folder(str(tmp_path)) == path
+
+
+def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / ".downloader").symlink_to(outside)
+
+    with pytest.raises(ManifestError, match="a link or a file has its name"):
+        prepare_folder(str(tmp_path))
+    assert os.listdir(outside) == []
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / ".downloader").write_bytes(b"")
+
+    with pytest.raises(ManifestError, match="a link or a file has its name"):
+        prepare_folder(str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_made_is_a_manifest_error(tmp_path):
+    with pytest.raises(ManifestError, match="No such file"):
+        prepare_folder(str(tmp_path / "missing"))
+
+
+# The file
+
+
+def test_the_file_is_for_its_owner_alone_whatever_the_umask(record):
+    before = os.umask(0)
+    try:
+        manifest = Manifest(record)
+        manifest.add(entry(0), outcome(0), SAVED)
+        manifest.flush()
+        modes = {
+            stat.S_IMODE(os.stat(os.path.join(record, name)).st_mode)
+            for name in os.listdir(record)
+        }
+        manifest.close()
+    finally:
+        os.umask(before)
+
+    assert modes == {0o600}
+
+
+def test_closing_leaves_one_file(manifest, record):
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest.close()
+
+    assert os.listdir(record) == ["manifest.sqlite"]
+
+
+@pytest.mark.parametrize("target", ["secret", "new"])
+def test_a_link_in_place_of_the_file_is_refused(record, tmp_path, target):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_bytes(b"")
+    os.symlink(outside / target, os.path.join(record, "manifest.sqlite"))
+
+    with pytest.raises(ManifestError, match="symbolic links"):
+        Manifest(record)
+    assert os.listdir(outside) == ["secret"]
+    assert (outside / "secret").read_bytes() == b""
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
+def test_a_link_beside_the_file_is_not_written_through(record, tmp_path, suffix):
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"not ours")
+    os.symlink(secret, os.path.join(record, f"manifest.sqlite{suffix}"))
+    with contextlib.suppress(ManifestError):
+        manifest = Manifest(record)
+        manifest.add(entry(0), outcome(0), SAVED)
+        manifest.close()
+
+    assert secret.read_bytes() == b"not ours"
+
+
+@pytest.mark.timeout(60)
+def test_a_fifo_in_place_of_the_file_is_never_waited_for(record):
+    os.mkfifo(os.path.join(record, "manifest.sqlite"))
+
+    with pytest.raises(ManifestError):
+        Manifest(record)
+
+
+def test_a_folder_in_place_of_the_file_is_a_manifest_error(record):
+    os.mkdir(os.path.join(record, "manifest.sqlite"))
+
+    with pytest.raises(ManifestError, match="Is a directory"):
+        Manifest(record)
+
+
+@pytest.mark.parametrize("content", [b"no database" * 100, b"SQLite format 3\0" * 50])
+def test_a_damaged_file_is_a_manifest_error_that_names_it(record, content):
+    path = os.path.join(record, "manifest.sqlite")
+    with open(path, "wb") as stream:
+        stream.write(content)
+    before = len(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(ManifestError, match=r"manifest\.sqlite: .*database") as caught:
+        Manifest(record)
+    assert caught.value.path == path
+    del caught
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_newer_versions_file_is_refused_and_left_alone(manifest, record):
+    manifest.close()
+    with contextlib.closing(sqlite3.connect(manifest.path)) as connection:
+        connection.execute(f"PRAGMA user_version = {module.SCHEMA_VERSION + 1}")
+
+    with pytest.raises(ManifestError, match="a newer version of this program made it"):
+        Manifest(record)
+    assert stored(manifest) == []
+
+
+# Rows
+
+
+def test_a_saved_file_is_recorded_with_all_its_facts(manifest):
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest.flush()
+
+    (row,) = stored(manifest)
+    assert row[:-1] == (
+        "http://h/0",
+        "h/0",
+        "ok",
+        200,
+        3,
+        "ab" * 32,
+        1,
+        '"tag"',
+        "a date",
+        1_700_000_000_000_000_000,
+        None,
+    )
+    assert row[-1] > 1_700_000_000
+
+
+def test_a_failure_is_recorded_without_facts_of_a_file(manifest):
+    manifest.add(entry(0), failure(0), None)
+    manifest.flush()
+
+    assert stored(manifest, "status, http_status, sha256, error") == [
+        ("failed", 404, None, "http_404")
+    ]
+
+
+def test_credentials_are_never_stored(manifest):
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest.close()
+    with open(manifest.path, "rb") as stream:
+        content = stream.read()
+
+    assert b"http://h/0" in content
+    assert b"secret" not in content
+
+
+def test_rows_are_written_in_batches(manifest):
+    for number in range(module.BATCH_ROWS - 1):
+        manifest.add(entry(number), outcome(number), SAVED)
+    before = len(stored(manifest))
+    manifest.add(entry(-1), outcome(1), SAVED)
+
+    assert (before, len(stored(manifest))) == (0, module.BATCH_ROWS)
+
+
+def test_a_tick_writes_only_what_has_waited_long_enough(manifest, monkeypatch):
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest.tick()
+    before = len(stored(manifest))
+    monkeypatch.setattr(module, "BATCH_SECONDS", -1.0)
+    manifest.tick()
+
+    assert (before, len(stored(manifest))) == (0, 1)
+
+
+def test_closing_writes_what_waits(manifest):
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest.close()
+
+    assert len(stored(manifest)) == 1
+
+
+def test_reopening_keeps_the_rows_and_replaces_those_of_the_same_url(record):
+    for result, saved in ((failure(0), None), (outcome(0), SAVED)):
+        manifest = Manifest(record)
+        manifest.add(entry(0), result, saved)
+        manifest.add(entry(result.http_status), result, saved)
+        manifest.close()
+
+    assert stored(manifest, "url, status") == [
+        ("http://h/0", "ok"),
+        ("http://h/200", "ok"),
+        ("http://h/404", "failed"),
+    ]
+
+
+def test_what_cannot_be_written_is_a_manifest_error_and_is_kept(manifest):
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(ManifestError, match="readonly"):
+        manifest.flush()
+    manifest._connection.execute("PRAGMA query_only = OFF")
+    manifest.flush()
+
+    assert len(stored(manifest)) == 1
+
+
+def test_a_manifest_that_cannot_be_written_is_closed_all_the_same(record):
+    manifest = Manifest(record)
+    before = len(os.listdir("/proc/self/fd"))
+    manifest.add(entry(0), outcome(0), SAVED)
+    manifest._connection.execute("PRAGMA query_only = ON")
+
+    with pytest.raises(ManifestError):
+        manifest.close()
+    assert len(os.listdir("/proc/self/fd")) < before
+
+
+def test_what_was_flushed_survives_a_kill(record):
+    program = """
+        import os, signal, sys
+        from downloader.manifest import Manifest
+        from downloader.models import Entry, Outcome, Status
+        manifest = Manifest(sys.argv[1])
+        for n in range(1200):
+            url = f"http://h/{n}"
+            manifest.add(Entry(n, url, url, url, "h:80", str(n)),
+                         Outcome(seq=n, url=url, status=Status.OK), None)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program), record], check=False
+    )
+
+    with contextlib.closing(Manifest(record)) as manifest:
+        assert stored(manifest, "count(*)") == [(1000,)]
