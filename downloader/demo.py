@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from downloader.models import Outcome
+    from downloader.progress import Progress
     from downloader.report import Report
     from downloader.session import Session
     from downloader.settings import Settings
@@ -25,6 +26,7 @@ __all__ = ["run_demo", "wrong_files"]
 
 def run_demo(
     settings: Settings,
+    display: Progress,
     files: int = 300,
     latency_seconds: float = 0.02,
     seed: int = 1,
@@ -50,7 +52,7 @@ def run_demo(
     ):
         listing = Path(folder, "urls.txt")
         listing.write_text("\n".join([*site.urls(), ""]), encoding="utf-8")
-        report = run_list((str(listing),), settings, on_session=on_session)
+        report = run_list((str(listing),), settings, display, on_session)
         _check(report, site, settings.output)
     return report
 

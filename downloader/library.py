@@ -8,6 +8,7 @@ talk through queues, so that a slow consumer never stops a transfer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sys
 import threading
@@ -56,21 +57,20 @@ def fetch(urls: Iterable[str | Request] | str | Request, **settings: object) -> 
 def run_list(
     sources: tuple[str, ...],
     settings: Settings,
+    display: displays.Progress,
     on_session: Callable[[Session], None] | None = None,
 ) -> Report:
-    """Fetch what command-line arguments name, with progress on stderr.
+    """Fetch what command-line arguments name.
 
     Args:
         sources: URLs, list files, and `-` for stdin.
         settings: The run's settings.
+        display: Who is told how it goes.
         on_session: Told the session before it starts, so that it can be stopped.
 
     Raises:
         DownloaderError: As for `fetch`.
     """
-    display = displays.make(
-        settings_quiet=settings.quiet, show=settings.progress, stream=sys.stderr
-    )
     return _run(open_lists(sources), settings, display, on_session)
 
 
@@ -250,7 +250,13 @@ class Downloader:
         """`stream` for async code; the event loop is never blocked."""
         loop = asyncio.get_running_loop()
         there_is_news = asyncio.Event()
-        box = _Box(self, urls, lambda: loop.call_soon_threadsafe(there_is_news.set))
+
+        def tell() -> None:
+            # Whoever left the stream early may have closed the loop as well.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(there_is_news.set)
+
+        box = _Box(self, urls, tell)
         while True:
             await there_is_news.wait()
             there_is_news.clear()

@@ -42,7 +42,13 @@ _ERASE = "\r\x1b[J"  # to the line's start, and clear from there to the screen's
 
 
 class Progress(Protocol):
-    """What the session tells whoever watches; one thread calls all of it but `note`."""
+    """What the session tells whoever watches; one thread calls all of it but `note`.
+
+    Attributes:
+        takes_notes: False if `note` shows nothing, so that it is better said elsewhere.
+    """
+
+    takes_notes: bool
 
     def grow(self, lines: int) -> None:
         """So many lines more were read that will each have an outcome."""
@@ -98,6 +104,8 @@ def _is_screen(stream: TextIO) -> bool:
 
 class Silent:
     """Shows nothing."""
+
+    takes_notes = False
 
     def grow(self, lines: int) -> None: ...
     def moved(
@@ -209,6 +217,8 @@ class _Screen:
 
 class _Tally:
     """What is counted in every display that shows something."""
+
+    takes_notes = True
 
     def __init__(self, stream: TextIO, total: int | None, clock: Clock) -> None:
         self._screen = _Screen(stream)

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from downloader.strategies.contract import Strategy
 
 logger = logging.getLogger(__name__)
+logging.getLogger("downloader").addHandler(logging.NullHandler())
 
 # Lines taken in at a time, and how many requests should stand ready to start.
 READ_LINES = 64
@@ -213,10 +214,11 @@ class Session:
         plan = _plan(self._settings, self._root, self._workers, first)
         if plan.headers.sensitive:
             names = ", ".join(sorted({name for name, _ in plan.headers.sensitive}))
-            self._progress.note(
-                f"{names}: sent to {plan.headers.sensitive_origin} only, the origin of "
-                'the first URL; other hosts need a [host."NAME"] table in a '
-                "configuration file"
+            logger.warning(
+                "%s: sent to %s only, the origin of the first URL; other hosts need a "
+                '[host."NAME"] table in a configuration file',
+                names,
+                plan.headers.sensitive_origin,
             )
         strategy = self._strategy_class(plan, self._workers)
         if self._stopped_at is not None:
@@ -325,7 +327,7 @@ class Session:
         try:
             write(*values)
         except ManifestError as error:
-            self._progress.note(f"{error}; this run is not recorded there")
+            logger.warning("%s; this run is not recorded there", error)
             self._manifest = None
 
     # The end

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from downloader.options import BY_NAME, OPTIONS, check
+from downloader.option_values import check
+from downloader.options import BY_NAME, OPTIONS
 from downloader.settings import Settings, load
 
 FILE = Path(__file__).parent.parent / "config.toml"

@@ -274,7 +274,7 @@ def test_the_report_waits_for_the_end_and_has_every_row(odd):
 def test_a_broken_setting_of_the_run_is_raised_at_once(workdir):
     (workdir / "out").write_bytes(b"")
 
-    with pytest.raises(UsageError, match="is a file"):
+    with pytest.raises(UsageError, match="choose another path"):
         Downloader(output="out")
 
 

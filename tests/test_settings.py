@@ -56,7 +56,7 @@ def loaded(flags=None, environ=None, path=None):
 
 def refusal(**values):
     with pytest.raises(InvalidSettings) as caught:
-        Settings.make(environ={}, **values)
+        Settings.make({}, **values)
     return str(caught.value)
 
 
@@ -385,7 +385,7 @@ def test_quiet_and_verbose_exclude_each_other():
 
 def test_make_takes_friendly_values():
     settings = Settings.make(
-        environ={},
+        {},
         output=Path("papers"),
         limit_rate="500K",
         per_host="none",
@@ -403,7 +403,7 @@ def test_make_takes_friendly_values():
 
 
 def test_make_takes_none_for_what_none_stands_for():
-    settings = Settings.make(environ={}, per_host=None, user_agent=None, report=None)
+    settings = Settings.make({}, per_host=None, user_agent=None, report=None)
 
     assert settings.per_host is None
     assert settings.user_agent.startswith("downloader/")
@@ -419,11 +419,11 @@ def test_make_reads_the_processes_environment_unless_told_otherwise(monkeypatch)
     monkeypatch.setenv("https_proxy", "http://p:1")
 
     assert Settings.make().proxies == {"https": "http://p:1"}
-    assert Settings.make(environ={}).proxies == {}
+    assert Settings.make({}).proxies == {}
 
 
 def test_make_takes_headers_by_host():
-    settings = Settings.make(environ={}, host_headers={"A.example": {"X": "y"}})
+    settings = Settings.make({}, host_headers={"A.example": {"X": "y"}})
 
     assert settings.host_headers == {"a.example": (("X", "y"),)}
     assert "host_headers" in refusal(host_headers=["a"])
@@ -444,7 +444,7 @@ def test_make_takes_headers_by_host():
     ],
 )
 def test_rates(text, size_bytes):
-    assert Settings.make(environ={}, limit_rate=text).limit_rate == size_bytes
+    assert Settings.make({}, limit_rate=text).limit_rate == size_bytes
 
 
 @pytest.mark.parametrize("rate", ["", "0", "0.1", "-1", "K", "1e3", "fast", -2, True])
@@ -470,7 +470,7 @@ def test_workers_and_per_host_are_at_least_one(name, count):
 
 
 def test_no_pause_at_all_is_a_pause():
-    assert Settings.make(environ={}, backoff_seconds=0).backoff_seconds == 0.0
+    assert Settings.make({}, backoff_seconds=0).backoff_seconds == 0.0
     assert refusal(backoff_seconds=-0.1).startswith("backoff_seconds")
 
 
@@ -502,7 +502,7 @@ def test_a_bad_header_is_refused_without_showing_its_value(headers, clue):
 
 
 def test_header_values_are_trimmed_and_may_be_empty_or_latin_1():
-    settings = Settings.make(environ={}, headers=["A:  b \t", "C:", "D: é"])
+    settings = Settings.make({}, headers=["A:  b \t", "C:", "D: é"])
 
     assert settings.headers == (("A", "b"), ("C", ""), ("D", "é"))
 
@@ -510,7 +510,7 @@ def test_header_values_are_trimmed_and_may_be_empty_or_latin_1():
 def test_headers_from_a_file_keep_order_and_skip_comments(workdir):
     (workdir / "h.txt").write_bytes(b"\xef\xbb\xbfA: 1\r\n\r\n# no\r\nB: 2")
 
-    settings = Settings.make(environ={}, headers=["X: 0", "@h.txt", "Y: 3"])
+    settings = Settings.make({}, headers=["X: 0", "@h.txt", "Y: 3"])
 
     assert settings.headers == (("X", "0"), ("A", "1"), ("B", "2"), ("Y", "3"))
 
@@ -648,7 +648,7 @@ def test_an_output_that_is_a_file_or_below_one_is_an_error(workdir):
     assert "not a folder" in refusal(output="file")
     assert "not a folder" in refusal(output="file/below")
     assert "not a folder" in refusal(output="broken")
-    assert Settings.make(environ={}, output="new/below").output == "new/below"
+    assert Settings.make({}, output="new/below").output == "new/below"
 
 
 def test_a_report_needs_a_folder_and_is_none(workdir):
@@ -656,8 +656,8 @@ def test_a_report_needs_a_folder_and_is_none(workdir):
 
     assert "'missing' does not exist" in refusal(report="missing/r.json")
     assert "is a folder" in refusal(report="folder")
-    assert Settings.make(environ={}, report="folder/r.json").report == "folder/r.json"
-    assert Settings.make(environ={}, report="/dev/null").report == "/dev/null"
+    assert Settings.make({}, report="folder/r.json").report == "folder/r.json"
+    assert Settings.make({}, report="/dev/null").report == "/dev/null"
 
 
 def test_the_portable_names_default_follows_the_platform():
@@ -666,7 +666,7 @@ def test_the_portable_names_default_follows_the_platform():
 
 def test_the_repr_shows_neither_header_values_nor_passwords():
     settings = Settings.make(
-        environ={"http_proxy": "http://me:s3cret@p:1"},
+        {"http_proxy": "http://me:s3cret@p:1"},
         headers={"Authorization": "s3cret"},
         host_headers={"a": {"Cookie": "s3cret"}},
     )
@@ -674,12 +674,12 @@ def test_the_repr_shows_neither_header_values_nor_passwords():
     assert "s3cret" not in repr(settings)
     assert "Authorization" in repr(settings)
     assert "s3cret" not in repr(
-        Settings.make(proxy="http://me:s3@cret@p:1", environ={})
+        Settings.make({}, proxy="http://me:s3@cret@p:1")
     )
 
 
 def test_settings_survive_pickling():
-    settings = Settings.make(environ={}, headers={"A": "b"}, host_headers={"c": []})
+    settings = Settings.make({}, headers={"A": "b"}, host_headers={"c": []})
 
     assert pickle.loads(pickle.dumps(settings)) == settings
 

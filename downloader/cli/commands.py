@@ -13,7 +13,8 @@ from downloader.cli.arguments import DEMO_OPTIONS
 from downloader.cli.signals import Interruptions
 from downloader.cli.streams import complain, say
 from downloader.errors import DownloaderError, InvalidSettings, UsageError
-from downloader.options import BadValue, Option, check, from_text
+from downloader.option_values import BadValue, check, from_text
+from downloader.options import Option
 from downloader.policy.urls import printable, redact_secrets
 from downloader.settings import Settings, load
 
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from downloader.cli.arguments import Invocation
+    from downloader.progress import Progress
     from downloader.report import Report
     from downloader.session import Session
 
-    Start = Callable[[Callable[[Session], None]], Report]
+    Start = Callable[[Progress, Callable[[Session], None]], Report]
 
 __all__ = ["run"]
 
@@ -74,10 +76,10 @@ def _fetch(invocation: Invocation, interruptions: Interruptions) -> int:
         raise UsageError("cannot read the list -: standard input is closed")
     settings = _settings(invocation, invocation.flags)
 
-    def start(on_session: Callable[[Session], None]) -> Report:
+    def start(display: Progress, on_session: Callable[[Session], None]) -> Report:
         from downloader.library import run_list
 
-        return run_list(invocation.sources, settings, on_session=on_session)
+        return run_list(invocation.sources, settings, display, on_session)
 
     return _carry_out(start, settings, interruptions)
 
@@ -99,11 +101,12 @@ def _demo(invocation: Invocation, interruptions: Interruptions) -> int:
 def _run_demo(
     settings: Settings, own: Mapping[str, object], interruptions: Interruptions
 ) -> int:
-    def start(on_session: Callable[[Session], None]) -> Report:
+    def start(display: Progress, on_session: Callable[[Session], None]) -> Report:
         from downloader.demo import run_demo
 
         return run_demo(
             settings,
+            display,
             files=int(str(own["files"])),
             latency_seconds=float(str(own["latency"])),
             seed=int(str(own["seed"])),
@@ -145,8 +148,13 @@ def _own_value(option: Option, value: object) -> object:
 
 
 def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -> int:
-    with _log(settings):
-        report = start(interruptions.attach)
+    from downloader import progress
+
+    display = progress.make(
+        settings_quiet=settings.quiet, show=settings.progress, stream=sys.stderr
+    )
+    with _log(settings, display):
+        report = start(display, interruptions.attach)
         interruptions.detach()
         try:
             return _finish(report, settings)
@@ -188,18 +196,26 @@ def _complain_of(path: str, reason: str) -> bool:
     return False
 
 
-class _StderrHandler(logging.Handler):
-    """Records as single lines, escaped, on whatever standard error is just now."""
+class _LineHandler(logging.Handler):
+    """Records as single lines: above the bars, or on standard error if there are none."""
+
+    def __init__(self, display: Progress) -> None:
+        super().__init__()
+        self._display = display
 
     def emit(self, record: logging.LogRecord) -> None:
-        complain(record.getMessage(), record.levelname.lower())
+        level, message = record.levelname.lower(), record.getMessage()
+        if self._display.takes_notes:
+            self._display.note(f"{level}: {message}")
+        else:
+            complain(message, level)
 
 
 @contextmanager
-def _log(settings: Settings) -> Iterator[None]:
-    """The package's log on standard error, for the time of a run."""
+def _log(settings: Settings, display: Progress) -> Iterator[None]:
+    """The package's log, for the time of a run."""
     logger = logging.getLogger("downloader")
-    handler = _StderrHandler()
+    handler = _LineHandler(display)
     before = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(_level(settings))

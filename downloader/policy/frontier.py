@@ -195,6 +195,11 @@ class Frontier:
         """True if nothing is left to do of what was added."""
         return not (self._held or self._spilled)
 
+    @property
+    def _share(self) -> int:
+        """What one host may hold at present."""
+        return HOST_SHARE if self._held < TOTAL_SHARE else HOST_MINIMUM
+
     def is_hungry(self, low_water: int) -> bool:
         """True if too little stands ready to start to look no further in the list."""
         return not self._ready or self._queued < low_water
@@ -204,8 +209,7 @@ class Frontier:
         host = self._hosts.get(key)
         if host is None:
             return True
-        share = HOST_SHARE if self._held < TOTAL_SHARE else HOST_MINIMUM
-        return not host.spilled and host.held < share
+        return not host.spilled and host.held < self._share
 
     def add(self, entry: Entry, partial: Partial | None = None) -> None:
         """Queue a request; what lies of it already may come along."""
@@ -225,12 +229,10 @@ class Frontier:
     def thirsty(self) -> Iterator[tuple[str, int]]:
         """The hosts whose spilled requests should come back now, and how many may.
 
-        The caller answers each with `unspill`.
+        The caller answers each with `unspill` before it asks for the next one.
         """
-        if not self._spilled:
-            return
-        share = HOST_SHARE if self._held < TOTAL_SHARE else HOST_MINIMUM
         for host in list(self._parched.values()):
+            share = self._share  # anew for each: the answers before may have filled it
             if host.held <= share // 2:
                 yield host.key, min(host.spilled, share - host.held)
 

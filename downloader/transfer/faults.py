@@ -66,13 +66,16 @@ def timeout(complaint: str) -> TransportError:
 
 def reason(errors: Iterable[BaseException | None]) -> str | None:
     """What OpenSSL or the system says of the first error that has something to say."""
+    # Only OpenSSL gives its errors these attributes; one made in Python has none.
     known = [error for error in errors if isinstance(error, OSError)]
     for error in known:
         if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
+            said: str | None = getattr(error, "verify_message", None)
+            return said
     for error in known:
-        if isinstance(error, ssl.SSLError) and error.reason:
-            return error.reason.replace("_", " ").lower()
+        word = getattr(error, "reason", None) if isinstance(error, ssl.SSLError) else ""
+        if word:
+            return str(word).replace("_", " ").lower()
         # Not `strerror`: some libraries put a sentence of their own there.
         if error.errno is not None and error.errno in errno.errorcode:
             return os.strerror(error.errno)

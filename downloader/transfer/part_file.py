@@ -53,12 +53,14 @@ class Folder:
         self._root = root
         self._open: OrderedDict[str, int] = OrderedDict()
         self._root_fd: int | None = None
+        self._is_closed = False
         if _HAS_OPENAT:
             with _translated("open", root):
                 self._root_fd = os.open(root, os.O_RDONLY | _DIRECTORY | _CLOEXEC)
 
     def close(self) -> None:
-        """Let go of every descriptor; part files already open are not concerned."""
+        """Let go of every descriptor; part files already open can only be kept."""
+        self._is_closed = True
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()
@@ -73,8 +75,11 @@ class Folder:
         openat it is None and the name is a whole path.
 
         Raises:
-            DiskError: A component is a link, a file, or cannot be made.
+            DiskError: A component is a link, a file, or cannot be made; or the folder
+                is closed, as a thread finds that hung for longer than its run.
         """
+        if self._is_closed:
+            raise DiskError("use folder", self._root, "the run has ended")
         parent, _, name = path.rpartition("/")
         if self._root_fd is None:
             self._check_parents(parent)
@@ -144,6 +149,10 @@ class PartFile:
         self._fd: int | None = None
         self._digest = hashlib.sha256()
         self.size_bytes = 0
+
+    def __del__(self) -> None:
+        # An attempt that was cancelled, or broke, may have nobody left to end it.
+        self._close()
 
     @property
     def is_open(self) -> bool:

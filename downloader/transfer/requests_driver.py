@@ -30,6 +30,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
+from downloader.models import ErrorKind
 from downloader.policy import headers
 from downloader.transfer import faults
 from downloader.transfer.limits import (
@@ -147,6 +148,11 @@ class RequestsDriver:
                 timeout=(timeout, timeout),
                 proxies={url.scheme: proxy} if proxy else {},
             )
+        except TransportError as error:
+            # From our own dialling, which does not know that it was a proxy's turn.
+            if proxy and error.kind == ErrorKind.CONNECT:
+                raise faults.proxy() from error
+            raise
         except (requests.RequestException, urllib3_errors.HTTPError, OSError) as error:
             raise _translate_head(
                 error,

@@ -231,6 +231,30 @@ def test_many_deep_folders_are_made_and_no_descriptor_stays(kind, out):
     assert sum(path.is_file() for path in out.rglob("*")) == 1000
 
 
+def test_a_forgotten_part_file_closes_itself_and_stays(folder, out):
+    save(folder, "h/first", b"x")
+    before = len(os.listdir("/proc/self/fd"))
+    part = PartFile(folder, "h/a")
+    part.open(0)
+    part.write(b"x")
+    del part
+
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert (out / "h/a.part").read_bytes() == b"x"
+
+
+def test_a_closed_folder_makes_no_file(folder, out):
+    part = PartFile(folder, "a")
+    part.open(0)
+    folder.close()
+
+    with pytest.raises(DiskError, match="the run has ended"):
+        part.commit()
+    with pytest.raises(DiskError, match="the run has ended"):
+        save(folder, "h/b", b"x")
+    assert tree(out) == ["a.part"]
+
+
 def test_refusals_leave_no_descriptor_open(folder, out, outside):
     (out / "link").symlink_to(outside)
     (out / "folder").mkdir()

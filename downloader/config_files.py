@@ -1,0 +1,239 @@
+"""Configuration files: found, read, and held to the names that there are.
+
+A file that was only found, not named by its user, may have been planted: it must not
+choose whom to trust, what to send, or where files go outside the current folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from typing import TYPE_CHECKING, NamedTuple
+
+from downloader.errors import InvalidSettings
+from downloader.option_values import BadValue, read_headers
+from downloader.options import BY_NAME, Option, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Headers = tuple[tuple[str, str], ...]
+
+
+class Given(NamedTuple):
+    """A value not yet checked, and the words that name its source."""
+
+    value: object
+    where: str
+
+
+def expand(option: Option, value: object) -> object:
+    """A leading `~` resolved, as a shell does it for flags."""
+    if option.kind in ("folder", "report", "authorities") and isinstance(value, str):
+        return os.path.expanduser(value)
+    return value
+
+
+class File(NamedTuple):
+    """What one configuration file sets, not yet checked but for the host tables."""
+
+    given: dict[str, Given]
+    hosts: dict[str, Headers]
+
+
+_NOTHING = File({}, {})
+_TABLE_LINE = re.compile(
+    rb"^[ \t]*\[[ \t]*[\"']?downloader[\"']?[ \t]*[\].]", re.MULTILINE
+)
+
+
+def read_user_file() -> File:
+    """The user's own file; nothing if there is none, or no home to look in."""
+    from platformdirs import user_config_path
+
+    path = os.path.join(user_config_path("downloader"), "config.toml")
+    # Without a home the path is relative, and would name a file that anyone put here.
+    if not os.path.isabs(path) or not os.path.isfile(path):
+        return _NOTHING
+    return read_named_file(path)
+
+
+def read_named_file(path: str) -> File:
+    """A file that the user has chosen, so that it may set everything."""
+    content = _content(path)
+    return _interpret(_parsed(path, content), path, content)
+
+
+def read_found_file(cwd: str) -> File:
+    """`./config.toml`, if it is meant for this program; it is not trusted.
+
+    Another program's file of this common name is passed over in silence, readable or
+    not, whole or broken.
+    """
+    path = os.path.join(cwd, "config.toml")
+    if not os.path.isfile(path) or not os.access(path, os.R_OK):
+        return _NOTHING
+    where = "./config.toml"
+    content = _content(path)
+    try:
+        document = _parsed(where, content)
+    except InvalidSettings:
+        if _TABLE_LINE.search(content):
+            raise
+        return _NOTHING
+    if not isinstance(document.get("downloader"), dict):
+        return _NOTHING
+    # First of all: to read a host table is to read the files that its headers name.
+    if "host" in document:
+        raise InvalidSettings(f"{where}: [host] {_UNTRUSTED}")
+    found = _interpret(document, where, content)
+    _refuse_untrusted(found, cwd)
+    return found
+
+
+def _content(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidSettings(
+            f"cannot read the configuration {path!r}: {reason}"
+        ) from error
+
+
+def _parsed(path: str, content: bytes) -> dict[str, object]:
+    try:
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except ValueError as error:
+        raise InvalidSettings(f"{path}: is not valid TOML: {error}") from None
+
+
+def _interpret(document: Mapping[str, object], path: str, content: bytes) -> File:
+    for name in document:
+        if name not in ("downloader", "host"):
+            raise InvalidSettings(_unknown_table(document, name, path))
+    table = document.get("downloader", {})
+    if not isinstance(table, dict):
+        raise InvalidSettings(f"{path}: downloader must be a table: [downloader]")
+    lines = content.decode("utf-8-sig").splitlines()
+    return File(_keys(table, path, lines), _host_tables(document, path))
+
+
+def _unknown_table(document: Mapping[str, object], name: str, path: str) -> str:
+    if name.replace("-", "_") in BY_NAME and not isinstance(document[name], dict):
+        return f"{path}: {name} stands outside of a table; put it below [downloader]"
+    near = closest(name, ("downloader", "host"))
+    return f'{path}: {name}: only [downloader] and [host."name"] have a meaning{near}'
+
+
+def _keys(table: Mapping[str, object], path: str, lines: list[str]) -> dict[str, Given]:
+    given: dict[str, Given] = {}
+    for key, value in table.items():
+        where = f"{path}{_line_of(key, lines)}: {key}"
+        name = key.replace("-", "_")
+        option = BY_NAME.get(name)
+        if option is None:
+            raise InvalidSettings(
+                f"{where}: no setting has this key{closest(name, BY_NAME)}"
+            )
+        if name in given:
+            raise InvalidSettings(f"{where}: is set twice; remove one of the two")
+        given[name] = Given(expand(option, value), where)
+    return given
+
+
+def _line_of(key: str, lines: list[str]) -> str:
+    """`:12`, where the key is set; empty if the file spells it in an unusual way."""
+    shape = re.compile(rf"\s*(?:downloader\s*\.\s*)?[\"']?{re.escape(key)}[\"']?\s*=")
+    for number, line in enumerate(lines, start=1):
+        if shape.match(line):
+            return f":{number}"
+    return ""
+
+
+_UNTRUSTED = (
+    "may not be set by a file that merely lies in the current folder; pass "
+    "--config config.toml if you trust it"
+)
+
+
+def _refuse_untrusted(found: File, cwd: str) -> None:
+    """Keep a file that merely lies in the current folder from doing harm."""
+    for name, (value, where) in found.given.items():
+        option = BY_NAME[name]
+        if option.is_trusted_only:
+            raise InvalidSettings(f"{where} {_UNTRUSTED}")
+        if option.kind in ("folder", "report") and not _is_inside(value, cwd):
+            raise InvalidSettings(
+                f"{where} {value!r}: a path that leads out of the current folder "
+                f"{_UNTRUSTED}"
+            )
+
+
+def _is_inside(value: object, cwd: str) -> bool:
+    """True if the path stays below `cwd`, links on the way resolved."""
+    if not isinstance(value, str):
+        return True  # The type check has the better message.
+    if os.path.isabs(value) or os.path.splitdrive(value)[0]:
+        return False
+    if ".." in re.split(r"[\\/]", value) or "\0" in value:
+        return False
+    home = os.path.realpath(cwd)
+    target = os.path.realpath(os.path.join(home, value))
+    return os.path.commonpath((home, target)) == home
+
+
+_HOST = re.compile(
+    r"(?:\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_.])?)(?::([0-9]{1,5}))?"
+)
+
+
+def _host_tables(document: Mapping[str, object], path: str) -> dict[str, Headers]:
+    """The headers by host, of a file's `[host."name"]` tables."""
+    tables = document.get("host", {})
+    if not isinstance(tables, dict):
+        raise InvalidSettings(f'{path}: host must be tables: [host."example.org"]')
+    lines = {
+        host: _table_lines(table, f'{path}: [host."{host}"]')
+        for host, table in tables.items()
+    }
+    return check_hosts(lines, f"{path}: host")
+
+
+def _table_lines(table: object, where: str) -> object:
+    if not isinstance(table, dict):
+        raise InvalidSettings(f"{where}: must be a table with the key headers")
+    for key in table:
+        if key != "headers":
+            near = closest(key, ("headers",))
+            raise InvalidSettings(f"{where}: {key}: only headers can be set here{near}")
+    return table.get("headers", [])
+
+
+def check_hosts(headers: object, where: str) -> dict[str, Headers]:
+    """Headers by host, as a library's caller gives them, checked and in their final form."""
+    if not hasattr(headers, "items"):
+        raise InvalidSettings(f"{where}: must be a mapping from host to headers")
+    return {
+        _host(host, where): _headers_of(lines, f"{where} {host!r}")
+        for host, lines in headers.items()
+    }
+
+
+def _host(host: object, where: str) -> str:
+    found = _HOST.fullmatch(str(host).lower())
+    if not found or not 0 < int(found[1] or 1) <= 65535:  # noqa: PLR2004 - the last port
+        raise InvalidSettings(
+            f"{where} {host!r}: must be a host's ASCII name, or its name:port"
+        )
+    # An IPv6 address has brackets in a URL only; hosts are known by the bare one.
+    return found[0].replace("[", "").replace("]", "")
+
+
+def _headers_of(value: object, where: str) -> Headers:
+    try:
+        return read_headers(value)
+    except BadValue as error:
+        raise InvalidSettings(f"{where}: {error}") from None

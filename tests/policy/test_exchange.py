@@ -1,0 +1,384 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from downloader.models import Attempt, ErrorKind, Failure, Partial
+from downloader.policy import headers
+from downloader.policy.exchange import (
+    DRAINED_BYTES,
+    Exchange,
+    Follow,
+    Leave,
+    Receive,
+    Verdict,
+)
+from downloader.policy.headers import HeaderRules
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+URL = "http://a.test/dir/file"
+PART = Partial(100, '"v1"', 300)
+REST = {"content-range": "bytes 100-299/300", "content-length": "200", "etag": '"v1"'}
+BEGIN_AGAIN = "http_416"
+
+
+def exchange(
+    partial: Partial | None = None,
+    *,
+    url: str = URL,
+    hops: int = 0,
+    credentials: str | None = None,
+    origin: str | None = None,
+    rules: HeaderRules | None = None,
+    max_redirects: int = 20,
+) -> Exchange:
+    attempt = Attempt(0, url, "file", 1, hops, credentials, partial, origin)
+    return Exchange(attempt, rules or HeaderRules(), max_redirects)
+
+
+def judge(
+    status: int, answer: dict[str, str], partial: Partial | None = None
+) -> Verdict:
+    return exchange(partial).judge_head(status, answer, NOON)
+
+
+def kind(verdict: Verdict | None) -> str:
+    assert isinstance(verdict, Failure)
+    return verdict.kind
+
+
+class TestRequest:
+    def test_fresh_attempt_asks_for_the_whole(self) -> None:
+        fields = exchange().request_fields()
+
+        assert fields == {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+    def test_attempt_with_a_part_asks_for_the_rest(self) -> None:
+        fields = exchange(PART).request_fields()
+
+        assert fields["Range"] == "bytes=100-"
+        assert fields["If-Range"] == '"v1"'
+
+    def test_credentials_of_the_line_go_to_its_origin(self) -> None:
+        fields = exchange(credentials="u:p").request_fields()
+
+        assert fields["Authorization"] == headers.basic("u:p")
+
+    def test_credentials_stay_at_home_after_a_redirect_to_another_host(self) -> None:
+        away = exchange(
+            url="http://b.test/", hops=1, credentials="u:p", origin="http://a.test:80"
+        )
+
+        assert "Authorization" not in away.request_fields()
+
+    def test_credentials_come_along_where_a_redirect_leads_back_home(self) -> None:
+        back = exchange(hops=2, credentials="u:p", origin="http://a.test:80")
+
+        assert back.request_fields()["Authorization"] == headers.basic("u:p")
+
+    def test_netrc_ends_with_the_first_redirect(self) -> None:
+        talk = exchange(rules=HeaderRules(netrc={"a.test": "n:q"}))
+        before = talk.request_fields()
+
+        talk.judge_head(302, {"location": "/other"}, NOON)
+
+        assert "Authorization" in before
+        assert "Authorization" not in talk.request_fields()
+
+
+class TestRedirect:
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_same_host_is_followed(self, status: int) -> None:
+        talk = exchange()
+
+        verdict = talk.judge_head(status, {"location": "../other?q"}, NOON)
+
+        assert isinstance(verdict, Follow)
+        assert verdict.url.text == talk.url.text == "http://a.test/other?q"
+        assert talk.hops == 1
+
+    @pytest.mark.parametrize(
+        ("location", "target"),
+        [
+            ("http://b.test/x", "http://b.test/x"),
+            ("//b.test/x", "http://b.test/x"),
+            ("http://a.test:81/x", "http://a.test:81/x"),
+            ("https://a.test/x", "https://a.test/x"),
+        ],
+    )
+    def test_another_host_or_port_is_left_for(self, location: str, target: str) -> None:
+        talk = exchange()
+
+        verdict = talk.judge_head(302, {"location": location}, NOON)
+
+        assert isinstance(verdict, Leave)
+        assert verdict.url.text == target
+        assert (talk.url.text, talk.hops) == (URL, 1)
+
+    @pytest.mark.parametrize("status", [300, 304, 305, 306])
+    def test_location_of_another_status_leads_nowhere(self, status: int) -> None:
+        assert kind(judge(status, {"location": "/x"})) == f"http_{status}"
+
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_redirect_without_a_location_fails(self, status: int) -> None:
+        assert kind(judge(status, {})) == f"http_{status}"
+
+    def test_as_many_as_allowed_are_followed(self) -> None:
+        talk = exchange(max_redirects=2)
+        verdicts = [
+            talk.judge_head(302, {"location": f"/{number}"}, NOON)
+            for number in range(3)
+        ]
+
+        assert [type(verdict) for verdict in verdicts] == [Follow, Follow, Failure]
+        assert verdicts[-1] == Failure(ErrorKind.REDIRECTS, "more than 2 redirects")
+
+    def test_hops_of_earlier_hosts_count(self) -> None:
+        talk = exchange(hops=2, max_redirects=2)
+
+        verdict = talk.judge_head(302, {"location": "/x"}, NOON)
+
+        assert kind(verdict) == ErrorKind.REDIRECTS
+
+    @pytest.mark.parametrize(
+        "location", ["ftp://b.test/", "file:///etc/passwd", "http://", "javascript:0"]
+    )
+    def test_refused_target_is_blocked(self, location: str) -> None:
+        talk = exchange()
+
+        verdict = talk.judge_head(302, {"location": location}, NOON)
+
+        assert kind(verdict) == ErrorKind.BLOCKED
+        assert talk.hops == 0
+
+    def test_refused_target_is_shown_short_and_without_secrets(self) -> None:
+        location = f"ftp://u:secret@b.test/?token=hidden&\x1b[2J{'x' * 5_000}"
+
+        verdict = judge(302, {"location": location})
+
+        assert isinstance(verdict, Failure)
+        assert not any(word in verdict.detail for word in ("secret", "hidden", "\x1b"))
+        assert len(verdict.detail) < 1_000
+
+    def test_range_is_asked_for_at_the_next_hop_too(self) -> None:
+        talk = exchange(PART)
+
+        talk.judge_head(302, {"location": "/x"}, NOON)
+
+        assert talk.request_fields()["Range"] == "bytes=100-"
+
+
+class TestWhole:
+    @pytest.mark.parametrize("status", [200, 203])
+    def test_declared_length_is_expected(self, status: int) -> None:
+        assert judge(status, {"content-length": "7"}) == Receive(0, 7, 7)
+
+    @pytest.mark.parametrize("answer", [{}, {"transfer-encoding": " Chunked "}])
+    def test_undeclared_length_is_told_by_the_end(self, answer: dict[str, str]) -> None:
+        assert judge(200, answer) == Receive(0, None, None)
+
+    @pytest.mark.parametrize("answer", [{}, {"content-length": "7"}])
+    def test_204_is_an_empty_file(self, answer: dict[str, str]) -> None:
+        assert judge(204, answer) == Receive(0, 0, 0)
+
+    def test_200_to_a_range_request_begins_at_nothing(self) -> None:
+        assert judge(200, {"content-length": "300"}, PART) == Receive(0, 300, 300)
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {"content-length": "-1"},
+            {"content-length": "7, 7"},
+            {"content-length": ""},
+            {"transfer-encoding": "gzip"},
+            {"transfer-encoding": "gzip, chunked"},
+            {"transfer-encoding": "chunked", "content-length": "7"},
+        ],
+    )
+    @pytest.mark.parametrize(("status", "partial"), [(200, None), (206, PART)])
+    def test_doubtful_framing_is_refused(
+        self, answer: dict[str, str], status: int, partial: Partial | None
+    ) -> None:
+        assert kind(judge(status, REST | answer, partial)) == ErrorKind.PROTOCOL
+
+
+class TestOtherStatuses:
+    @pytest.mark.parametrize(
+        "status",
+        [
+            *(100, 101, 103, 201, 202, 205, 206, 207, 226, 304),
+            *(404, 416, 503, 600, 999),
+        ],
+    )
+    def test_each_fails_under_its_own_name(self, status: int) -> None:
+        assert kind(judge(status, {})) == f"http_{status}"
+
+    def test_known_one_is_named_for_people(self) -> None:
+        assert judge(404, {}) == Failure(
+            "http_404", "the server answered 404 Not Found"
+        )
+        assert judge(299, {}) == Failure("http_299", "the server answered 299")
+
+    @pytest.mark.parametrize(
+        ("value", "seconds"),
+        [("7", 7.0), ("Tue, 24 Nov 2026 12:00:09 GMT", 9.0), ("soon", None)],
+    )
+    def test_wish_to_wait_is_read(self, value: str, seconds: float | None) -> None:
+        verdict = judge(503, {"retry-after": value})
+
+        assert isinstance(verdict, Failure)
+        assert verdict.retry_after_seconds == seconds
+
+    def test_last_status_is_kept(self) -> None:
+        talk = exchange()
+        talk.judge_head(302, {"location": "/x"}, NOON)
+        talk.judge_head(404, {"etag": '"e"'}, NOON)
+
+        assert talk.status == 404
+        assert talk.answer == {"etag": '"e"'}
+
+
+class TestRange:
+    def test_rest_goes_behind_the_part(self) -> None:
+        assert judge(206, REST, PART) == Receive(100, 200, 300)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"content-length": None},
+            {"content-length": None, "transfer-encoding": "chunked"},
+            {"etag": None},
+            {"etag": ' "v1" '},
+        ],
+    )
+    def test_rest_may_leave_out_what_is_known(
+        self, changes: dict[str, str | None]
+    ) -> None:
+        answer = {
+            name: value
+            for name, value in {**REST, **changes}.items()
+            if value is not None
+        }
+
+        assert judge(206, answer, PART) == Receive(100, 200, 300)
+
+    def test_total_need_not_be_known(self) -> None:
+        answer = REST | {"content-range": "bytes 100-299/*"}
+
+        assert judge(206, answer, PART) == Receive(100, 200, None)
+
+    def test_total_may_become_known_now(self) -> None:
+        assert judge(206, REST, Partial(100, '"v1"')) == Receive(100, 200, 300)
+
+    @pytest.mark.parametrize("value", ["", "bytes */300", "bytes 299-100/300", "lines"])
+    def test_206_without_a_usable_range_is_no_http(self, value: str) -> None:
+        verdict = judge(206, REST | {"content-range": value}, PART)
+
+        assert kind(verdict) == ErrorKind.PROTOCOL
+
+    def test_206_without_a_content_range_is_no_http(self) -> None:
+        assert kind(judge(206, {"content-length": "200"}, PART)) == ErrorKind.PROTOCOL
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"content-range": "bytes 0-199/300"}, "another range"),
+            ({"content-range": "bytes 101-300/301"}, "another range"),
+            ({"content-range": "bytes 99-298/300"}, "another range"),
+            ({"content-length": "199"}, "another range"),
+            ({"content-range": "bytes 100-299/301"}, "changed"),
+            ({"etag": '"v2"'}, "changed"),
+            ({"etag": 'W/"v1"'}, "changed"),
+            (
+                {"content-range": "bytes 100-199/300", "content-length": "100"},
+                "stops short",
+            ),
+        ],
+    )
+    def test_range_that_does_not_fit_begins_again(
+        self, changes: dict[str, str], reason: str
+    ) -> None:
+        verdict = judge(206, REST | changes, PART)
+
+        assert isinstance(verdict, Failure)
+        assert verdict.kind == BEGIN_AGAIN
+        assert reason in verdict.detail
+
+    def test_part_under_a_date_goes_on_with_that_date(self) -> None:
+        part = Partial(100, DATE, 300)
+
+        assert judge(206, REST | {"last-modified": DATE}, part) == Receive(
+            100, 200, 300
+        )
+
+    def test_part_under_a_date_begins_again_with_another(self) -> None:
+        part = Partial(100, DATE, 300)
+        answer = REST | {"last-modified": "Tue, 24 Nov 2026 00:00:00 GMT"}
+
+        assert kind(judge(206, answer, part)) == BEGIN_AGAIN
+
+
+class TestEnd:
+    RECEIVE = Receive(100, 200, 300)
+
+    def test_expected_length_is_whole(self) -> None:
+        assert exchange().judge_end(self.RECEIVE, 200) is None
+
+    @pytest.mark.parametrize("received_bytes", [0, 12_345])
+    def test_any_length_is_whole_if_none_was_declared(
+        self, received_bytes: int
+    ) -> None:
+        assert exchange().judge_end(Receive(0, None, None), received_bytes) is None
+
+    @pytest.mark.parametrize("received_bytes", [0, 199])
+    def test_less_is_truncated(self, received_bytes: int) -> None:
+        failure = exchange().judge_end(self.RECEIVE, received_bytes)
+
+        assert kind(failure) == ErrorKind.TRUNCATED
+
+    def test_more_is_no_http(self) -> None:
+        failure = exchange().judge_end(self.RECEIVE, 1_201)
+
+        assert failure == Failure(
+            ErrorKind.PROTOCOL, "the body has 1,201 bytes, 200 were declared"
+        )
+
+    def test_part_goes_on_under_the_answers_strong_validator(self) -> None:
+        talk = exchange()
+        talk.judge_head(200, {"etag": '"e"'}, NOON)
+
+        assert talk.validator() == '"e"'
+
+    def test_part_without_one_never_goes_on(self) -> None:
+        talk = exchange()
+        talk.judge_head(200, {"etag": 'W/"e"'}, NOON)
+
+        assert talk.validator() is None
+
+
+class TestDraining:
+    @pytest.mark.parametrize("length", [0, 1, DRAINED_BYTES])
+    def test_short_body_is_read(self, length: int) -> None:
+        talk = exchange()
+        talk.judge_head(404, {"content-length": str(length)}, NOON)
+
+        assert talk.is_worth_draining()
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            {},
+            {"content-length": str(DRAINED_BYTES + 1)},
+            {"content-length": "999999999999999"},
+            {"content-length": "000000000999999999"},
+            {"content-length": "\u0665"},
+            {"content-length": "-1"},
+            {"content-length": "5, 5"},
+            {"content-length": "5", "transfer-encoding": "chunked"},
+        ],
+    )
+    def test_body_that_may_be_long_is_not(self, answer: dict[str, str]) -> None:
+        talk = exchange()
+        talk.judge_head(404, answer, NOON)
+
+        assert not talk.is_worth_draining()

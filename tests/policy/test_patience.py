@@ -1,0 +1,153 @@
+import pytest
+
+from downloader.models import ErrorKind, Failure
+from downloader.policy.patience import Patience
+
+TIMEOUT = 10.0
+
+
+def patience() -> Patience:
+    return Patience(TIMEOUT, now=100.0)
+
+
+def kind(failure: Failure | None) -> str | None:
+    return None if failure is None else failure.kind
+
+
+def test_bound_can_be_read() -> None:
+    assert patience().timeout_seconds == TIMEOUT
+
+
+def test_each_phase_may_last_as_long_as_the_timeout() -> None:
+    clock = patience()
+
+    assert clock.verdict(110.0) is None
+    clock.asking(110.0)
+    assert clock.verdict(120.0) is None
+    clock.receiving(120.0)
+    assert clock.verdict(130.0) is None
+
+
+def test_connection_that_does_not_come_is_a_timeout() -> None:
+    failure = patience().verdict(110.1)
+
+    assert failure == Failure(ErrorKind.TIMEOUT, "no connection within 10 s")
+
+
+def test_new_hop_connects_with_a_full_bound() -> None:
+    clock = patience()
+    clock.asking(105.0)
+
+    clock.connecting(109.0)
+
+    assert clock.verdict(119.0) is None
+    assert clock.complaint() == "no connection within 10 s"
+
+
+def test_head_that_does_not_end_is_a_timeout() -> None:
+    clock = patience()
+    clock.asking(101.0)
+
+    failure = clock.verdict(111.1)
+
+    assert failure == Failure(
+        ErrorKind.TIMEOUT, "no complete response head within 10 s"
+    )
+
+
+def test_gap_in_the_body_is_a_timeout() -> None:
+    clock = patience()
+    clock.receiving(101.0)
+    clock.received(10**9, 105.0)
+
+    failure = clock.verdict(115.1)
+
+    assert failure == Failure(ErrorKind.TIMEOUT, "no more of the body within 10 s")
+
+
+def test_complaint_names_fractions_of_a_second() -> None:
+    assert Patience(0.25, 0.0).complaint() == "no connection within 0.25 s"
+
+
+def test_long_body_without_a_gap_is_never_cut() -> None:
+    clock = patience()
+    clock.receiving(100.0)
+
+    verdicts = []
+    for second in range(101, 4_000):
+        clock.received(100, float(second))
+        verdicts.append(clock.verdict(float(second)))
+
+    assert set(verdicts) == {None}
+
+
+class TestFloor:
+    def test_drip_below_the_floor_is_too_slow(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(500, 109.0)
+
+        failure = clock.verdict(110.1)
+
+        assert failure is not None
+        assert failure.kind == ErrorKind.TOO_SLOW
+        assert failure.detail == ("50 B/s on average over 10 s, the least is 100 B/s")
+
+    def test_average_over_less_than_the_window_says_nothing(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(1, 109.0)
+
+        assert clock.verdict(110.0) is None
+
+    def test_window_of_a_short_timeout_is_five_seconds(self) -> None:
+        clock = Patience(1.0, now=0.0)
+        clock.receiving(0.0)
+        for tenths in range(1, 52):
+            clock.received(1, tenths / 10)
+
+        assert clock.verdict(5.0) is None
+        assert kind(clock.verdict(5.1)) == ErrorKind.TOO_SLOW
+
+    def test_floor_itself_is_enough(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(2_000, 119.0)
+
+        assert clock.verdict(120.0) is None
+        assert kind(clock.verdict(120.1)) == ErrorKind.TOO_SLOW
+
+    def test_next_body_is_measured_afresh(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(10**9, 105.0)
+
+        clock.receiving(106.0)
+        clock.received(1, 115.0)
+
+        assert kind(clock.verdict(116.1)) == ErrorKind.TOO_SLOW
+
+    def test_time_that_we_held_it_back_does_not_count(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(1_000, 100.0)
+
+        clock.paused(50.0, now=150.0)
+
+        assert clock.verdict(160.0) is None
+        assert kind(clock.verdict(160.1)) == ErrorKind.TIMEOUT
+
+    def test_slow_connection_is_no_slow_body(self) -> None:
+        clock = Patience(60.0, now=0.0)
+        clock.asking(50.0)
+
+        assert clock.verdict(109.0) is None
+
+
+class TestRemaining:
+    @pytest.mark.parametrize(("now", "seconds"), [(100.0, 10.0), (104.0, 6.0)])
+    def test_is_what_the_phase_leaves(self, now: float, seconds: float) -> None:
+        assert patience().remaining_seconds(now) == pytest.approx(seconds)
+
+    def test_is_never_nothing(self) -> None:
+        assert patience().remaining_seconds(500.0) == 0.001

@@ -1,0 +1,147 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from downloader.models import ErrorKind, Failure
+from downloader.policy.retry import Again, History, RetryRules, decide
+
+RULES = RetryRules()
+
+
+def after(
+    kind: str,
+    *,
+    number: int = 1,
+    retry_after_seconds: float | None = None,
+    jitter: float = 0.5,
+    rules: RetryRules = RULES,
+) -> Again | None:
+    """What follows when the `number`th try ends so."""
+    failure = Failure(kind, "scripted", retry_after_seconds)
+    return decide(failure, History(number=number), rules, jitter)
+
+
+class TestClasses:
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *(ErrorKind.CONNECT, ErrorKind.DNS, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED),
+            *("http_408", "http_425", "http_429", "http_500", "http_502", "http_503"),
+            *("http_504", "http_520", "http_599"),
+        ],
+    )
+    def test_passing_trouble_is_tried_again(self, kind: str) -> None:
+        assert after(kind) == Again(0.25)
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("http_304", "http_400", "http_401", "http_403", "http_404", "http_410"),
+            *("http_501", "http_505", "http_600", ErrorKind.TLS, ErrorKind.PROTOCOL),
+            *(ErrorKind.TOO_SLOW, ErrorKind.TOO_LARGE, ErrorKind.CHECKSUM),
+            *(ErrorKind.REDIRECTS, ErrorKind.INVALID_URL, ErrorKind.BLOCKED),
+            *(ErrorKind.ROBOTS, ErrorKind.EXISTS, ErrorKind.DISK),
+            *(ErrorKind.INTERRUPTED, ErrorKind.INTERNAL, ErrorKind.NOT_TRIED),
+        ],
+    )
+    def test_lasting_trouble_is_the_end(self, kind: str) -> None:
+        assert after(kind) is None
+
+    def test_the_words_above_leave_no_kind_out(self) -> None:
+        retried = {kind for kind in ErrorKind if after(kind) is not None}
+
+        assert retried == {
+            *(ErrorKind.CONNECT, ErrorKind.DNS, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED),
+            ErrorKind.WORKER_LOST,
+        }
+
+
+class TestRetries:
+    @pytest.mark.parametrize("retries", [0, 1, 3])
+    def test_n_retries_are_n_further_requests(self, retries: int) -> None:
+        rules = RetryRules(retries=retries)
+
+        assert after("connect", number=retries + 1, rules=rules) is None
+        assert retries == 0 or after("connect", number=retries, rules=rules)
+
+    @pytest.mark.parametrize(
+        ("number", "seconds"),
+        [(1, 0.5), (2, 1.0), (3, 2.0), (6, 16.0), (7, 30.0), (8, 30.0), (5_000, 30.0)],
+    )
+    def test_backoff_doubles_up_to_its_cap(self, number: int, seconds: float) -> None:
+        patient = RetryRules(retries=10_000)
+
+        again = after("connect", number=number, jitter=1.0, rules=patient)
+
+        assert again == Again(seconds)
+
+    @given(st.integers(1, 3), st.floats(0, 1, exclude_max=True))
+    def test_jitter_is_full(self, number: int, jitter: float) -> None:
+        again = after("connect", number=number, jitter=jitter)
+
+        assert again is not None
+        assert again.delay_seconds == pytest.approx(0.5 * 2 ** (number - 1) * jitter)
+
+
+class TestRetryAfter:
+    def test_wish_replaces_the_backoff_and_pauses_the_host(self) -> None:
+        again = after("http_429", retry_after_seconds=7.0, jitter=0.9)
+
+        assert again == Again(7.0, pauses_host=True)
+
+    def test_wish_of_nothing_is_still_a_wish(self) -> None:
+        again = after("http_503", retry_after_seconds=0.0)
+
+        assert again == Again(0.0, pauses_host=True)
+
+    def test_wish_as_long_as_the_bound_is_met(self) -> None:
+        assert after("http_503", retry_after_seconds=120.0) is not None
+
+    def test_longer_wish_is_the_end(self) -> None:
+        assert after("http_503", retry_after_seconds=120.1) is None
+
+    def test_wish_makes_no_refusal_retried(self) -> None:
+        assert after("http_404", retry_after_seconds=1.0) is None
+
+    def test_wish_grants_no_try_beyond_the_last(self) -> None:
+        assert after("http_503", number=4, retry_after_seconds=1.0) is None
+
+
+class TestFreeTries:
+    @pytest.mark.parametrize("losses", [1, 5])
+    def test_lost_worker_costs_no_try(self, losses: int) -> None:
+        failure = Failure(ErrorKind.WORKER_LOST, "killed")
+        history = History(number=99, losses=losses)
+
+        assert decide(failure, history, RULES, 0.5) == Again(0.0, counts=False)
+
+    def test_what_loses_worker_after_worker_is_the_end(self) -> None:
+        failure = Failure(ErrorKind.WORKER_LOST, "killed")
+
+        assert decide(failure, History(number=1, losses=6), RULES, 0.5) is None
+
+    def test_first_dead_connection_costs_no_try(self) -> None:
+        failure = Failure(ErrorKind.CONNECT, "reset", stale=True)
+
+        again = decide(failure, History(number=4, stale=1), RULES, 0.5)
+
+        assert again == Again(0.0, counts=False)
+
+    def test_second_dead_connection_counts(self) -> None:
+        failure = Failure(ErrorKind.CONNECT, "reset", stale=True)
+
+        again = decide(failure, History(number=1, stale=2), RULES, 0.5)
+
+        assert again == Again(0.25)
+
+    def test_part_that_does_not_fit_is_dropped_free_once(self) -> None:
+        failure = Failure("http_416", "no such range")
+
+        again = decide(failure, History(number=4, restarts=1), RULES, 0.5)
+
+        assert again == Again(0.0, counts=False, drops_part=True)
+
+    def test_second_misfit_is_the_end(self) -> None:
+        failure = Failure("http_416", "no such range")
+
+        assert decide(failure, History(number=1, restarts=2), RULES, 0.5) is None
