@@ -179,11 +179,17 @@ class Report:
         summary = self.summary
         lines = [_headline(summary), *_details(summary, self._counts())]
         if summary.failed:
-            lines.append(f"  failed: {_by_kind(summary.errors)}")
-            lines += self._failing_lines()
+            lines += self._failure_lines()
         if summary.interrupted_by is not None or not summary.list_complete:
             lines.append(f"  {_interruption(summary)}")
         return "\n".join(lines)
+
+    def failures_text(self) -> str:
+        """What a person must know even if nothing else is to be said; may be empty."""
+        summary = self.summary
+        if not summary.failed:
+            return ""
+        return "\n".join([_headline(summary), *self._failure_lines()])
 
     def write_json(self, destination: str | os.PathLike[str]) -> None:
         """Write the summary and every row, one at a time, as one JSON object.
@@ -226,14 +232,15 @@ class Report:
             if count or name == "ok":
                 yield name, count
 
-    def _failing_lines(self) -> Iterator[str]:
-        """The first failures with their reasons, and where to find the others.
+    def _failure_lines(self) -> Iterator[str]:
+        """Failures by kind, the first with their reasons, and where to find the others.
 
         What an interruption cut off is no news, and may be most of the list.
         """
         errors = self.summary.errors
         tried = self.summary.failed - sum(errors.get(kind, 0) for kind in STOPPED)
         wanted = min(tried, _FAILURES_SHOWN)
+        yield f"  failed: {_by_kind(errors)}"
         if not wanted or self._is_closed:
             return
         failures = (row for row in self.failures() if row.error not in STOPPED)

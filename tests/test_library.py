@@ -243,13 +243,13 @@ def test_what_is_no_url_is_refused_at_once_and_breaks_nothing(odd):
 
 @STRATEGIES
 def test_an_exception_in_the_block_stops_what_is_under_way(odd, strategy):
-    futures = []
-    with pytest.raises(LookupError), Downloader(strategy=strategy) as downloader:
-        futures.append(downloader.submit(odd.url("stall-head")))
-        odd.wait_for(lambda server: server.hits["/stall-head"])
+    downloader = Downloader(strategy=strategy)
+    future = downloader.submit(odd.url("stall-head"))
+    odd.wait_for(lambda server: server.hits["/stall-head"])
+    with pytest.raises(LookupError), downloader:
         raise LookupError
 
-    assert futures[0].result(60).error == "interrupted"
+    assert future.result(60).error == "interrupted"
     assert not downloader.report.ok
 
 
@@ -384,8 +384,8 @@ def test_an_async_stream_leaves_the_event_loop_free(odd):
 
     async def main(downloader):
         collecting = asyncio.create_task(collect(downloader))
-        while not odd.hits:
-            await asyncio.sleep(0.01)
+        # Were the loop blocked, this could not end: nothing else lets the server go on.
+        await asyncio.to_thread(odd.wait_for, lambda server: server.hits)
         odd.release()
         return await collecting
 

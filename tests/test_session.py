@@ -65,9 +65,7 @@ def files(folder):
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in folder.rglob("*")
-        if path.is_file()
-        and path.suffix != ".part"
-        and ".downloader" not in path.parts
+        if path.is_file() and path.suffix != ".part" and ".downloader" not in path.parts
     }
 
 
@@ -228,7 +226,7 @@ def test_no_row_is_lost_where_hosts_and_retries_mix(servers, workdir, strategy):
         for shape in shapes
         for server in servers[: 1 + number % 3]
     ]
-    lines += lines[::5] + ["nonsense 1", "nonsense 2", "nonsense 1"]
+    lines += [*lines[::5], "nonsense 1", "nonsense 2", "nonsense 1"]
     report = fetch(
         iter(lines), strategy=strategy, per_host=2, workers=6, retries=2, **QUICK
     )

@@ -89,12 +89,17 @@ def _demo(invocation: Invocation, interruptions: Interruptions) -> int:
     if "output" in invocation.flags:
         settings = _settings(invocation, invocation.flags)
         status = _run_demo(settings, own, interruptions)
-        _tell(settings, f"the files are in {settings.output}")
+        _tell(
+            settings, f"the files, compared with the site's, are in {settings.output}"
+        )
         return status
     with tempfile.TemporaryDirectory(prefix="downloader-demo-") as folder:
         settings = _settings(invocation, {**invocation.flags, "output": folder})
         status = _run_demo(settings, own, interruptions)
-    _tell(settings, f"the files were in {folder}; --output DIR keeps them")
+    _tell(
+        settings,
+        "the files were compared with the site's and removed; -o DIR keeps them",
+    )
     return status
 
 
@@ -163,7 +168,10 @@ def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -
 
 
 def _finish(report: Report, settings: Settings) -> int:
-    _tell(settings, report.text())
+    # Quiet means errors only, so that a nightly job is silent when all went well.
+    text = report.failures_text() if settings.quiet else report.text()
+    if text:
+        say(text)
     status = report.exit_code
     if not _write_report(report, settings.report):
         status = FAILED

@@ -195,7 +195,7 @@ def test_the_demo_says_where_its_files_went(workdir, capsys):
     folder = capsys.readouterr().err.partition("files were in ")[2].partition(";")[0]
 
     assert (kept, gone) == (0, 0)
-    assert "the files are in kept" in told
+    assert "are in kept" in told
     assert any(path.is_file() for path in (workdir / "kept").rglob("*"))
     assert not os.path.exists(folder)
 
@@ -262,3 +262,16 @@ def test_a_closed_stream_never_ends_a_run(odd, workdir, redirection):
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert [path.stat().st_size for path in saved] == [10]
+
+
+def test_quiet_is_silent_when_all_is_well_and_names_failures_when_not(
+    odd, workdir, capsys
+):
+    well = main(["fetch", "-q", odd.url("ok/10")])
+    said_when_well = capsys.readouterr()
+    ill = main(["fetch", "-q", odd.url("status/404")])
+    said_when_ill = capsys.readouterr()
+
+    assert (well, said_when_well.out, said_when_well.err) == (0, "", "")
+    assert (ill, said_when_ill.out) == (1, "")
+    assert "http_404: the server answered 404 Not Found" in said_when_ill.err

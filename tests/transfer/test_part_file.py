@@ -86,6 +86,11 @@ def keep(folder, path, *chunks, offset=0):
     return part.keep()
 
 
+def open_and_commit(part, offset):
+    part.open(offset)
+    part.commit()
+
+
 def digest(content):
     return hashlib.sha256(content).hexdigest()
 
@@ -263,8 +268,7 @@ def test_refusals_leave_no_descriptor_open(folder, out, outside):
     for path, offset in (("link/a", 0), ("x/y/z", 9), ("folder", 0), ("b", 9)):
         part = PartFile(folder, path)
         with pytest.raises(DiskError):
-            part.open(offset)
-            part.commit()
+            open_and_commit(part, offset)
 
     # The walk to x/y was all right, and that folder stays at hand.
     assert len(os.listdir("/proc/self/fd")) <= before + 1
@@ -338,7 +342,7 @@ def test_a_link_in_place_of_a_parent_is_refused(folder, out, outside, path):
     place.parent.mkdir(exist_ok=True)
     place.symlink_to(outside)
 
-    with pytest.raises(DiskError, match="a link|a symbolic link"):
+    with pytest.raises(DiskError, match=r"a link|a symbolic link"):
         save(folder, path, b"evil")
     assert is_untouched(outside)
 
@@ -412,7 +416,7 @@ def test_a_part_with_another_name_is_not_gone_on_with(folder, out, outside):
 def test_a_fifo_at_the_part_is_never_waited_for(folder, out, offset):
     os.mkfifo(out / "a.part")
 
-    with pytest.raises(DiskError, match="a special file|no plain file"):
+    with pytest.raises(DiskError, match=r"a special file|no plain file"):
         save(folder, "a", b"x", offset=offset)
     assert stat.S_ISFIFO((out / "a.part").lstat().st_mode)
 

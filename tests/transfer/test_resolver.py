@@ -116,7 +116,9 @@ def test_a_name_that_the_system_cannot_encode_is_a_dns_failure(resolver):
 
 def test_no_answer_in_time_is_a_timeout_and_the_question_lives_on(resolver, names):
     names.released.clear()
-    with pytest.raises(TransportError, match="no address for a.test within") as caught:
+    with pytest.raises(
+        TransportError, match=r"no address for a\.test within"
+    ) as caught:
         resolver.resolve("a.test", 80, 0.01)
     names.released.set()
 

@@ -78,9 +78,7 @@ def test_abort_all_cuts_every_attempt():
 def test_abort_all_bears_attempts_that_end_meanwhile():
     with contextlib.closing(Watchdog(300.0)) as dog:
         for number in range(10):
-            dog.live[number] = watch(
-                timeout_seconds=1e9, cut=lambda: dog.live.popitem()
-            )
+            dog.live[number] = watch(timeout_seconds=1e9, cut=dog.live.popitem)
         dog.abort_all(STOP)
 
         assert dog.live == {}
