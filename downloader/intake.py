@@ -10,6 +10,7 @@ from downloader.errors import InvalidUrl
 from downloader.ledger import Kind
 from downloader.models import Entry, ErrorKind, Outcome, Status
 from downloader.policy import naming, urls
+from downloader.policy.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,14 +59,14 @@ class Intake:
         identity = urls.identity(url)
         spelling = line.partition("#")[0].rstrip()
         kind, seq, first = self._ledger.admit(
-            identity, spelling, storable(urls.redact(line))
+            identity, spelling, storable(redact(line))
         )
         if kind is not Kind.NEW:
             return Admitted(first, kind is Kind.SPELLING)
         path = naming.name(url, self._layout, self._is_portable)
         entry = Entry(
             seq,
-            storable(urls.redact(line)),
+            storable(redact(line)),
             url.text,
             identity,
             url.host_key,
@@ -88,7 +89,7 @@ class Intake:
         where = f"{request.source}: " if request.source else ""
         outcome = Outcome(
             seq=seq,
-            url=storable(urls.redact(line)),
+            url=storable(redact(line)),
             status=Status.FAILED,
             error=ErrorKind.INVALID_URL.value,
             detail=storable(f"{where}{reason}"),

@@ -20,7 +20,7 @@ import msgspec
 
 from downloader import wording
 from downloader.models import STOPPED, ErrorKind, Outcome
-from downloader.policy.urls import printable
+from downloader.policy.redaction import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,11 @@ and from a signal handler. This is the only place that writes the manifest.
 from __future__ import annotations
 
 import logging
-import os
 import random
 import time
 from typing import TYPE_CHECKING
 
-from downloader import credentials
-from downloader.errors import DiskError, ManifestError, UsageError
+from downloader.errors import ManifestError
 from downloader.intake import Intake
 from downloader.ledger import Ledger
 from downloader.manifest import Manifest, prepare_folder
@@ -30,22 +28,25 @@ from downloader.models import (
     Returned,
     Status,
 )
-from downloader.policy import headers, urls
+from downloader.planning import (
+    count_workers,
+    make_limits,
+    make_plan,
+    prepare_output,
+)
 from downloader.policy.frontier import (
     Finished,
     Frontier,
-    Limits,
     Redirected,
     Retrying,
     Ticket,
 )
-from downloader.policy.retry import RetryRules
+from downloader.policy.redaction import redact_secrets
 from downloader.report import Report
-from downloader.strategies.contract import default_workers, load
+from downloader.strategies.contract import load
 from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
 from downloader.transfer.part_file import Folder, PartFile
-from downloader.transfer.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,17 +94,15 @@ class Session:
         self._feed = feed
         self._progress = progress
         self._strategy_class = load(settings.strategy)
-        self._workers = settings.workers or default_workers(settings.strategy)
-        if settings.strategy == "serial":
-            self._workers = 1
-        self._root = _prepare_output(settings.output)
+        self._workers = count_workers(settings)
+        self._root = prepare_output(settings.output)
         record = prepare_folder(self._root)
         self._manifest: Manifest | None = Manifest(record)
         self._ledger = Ledger(record)
         self._intake = Intake(
             self._ledger, settings.layout, is_portable=settings.portable_names
         )
-        self._frontier = Frontier(_limits(settings))
+        self._frontier = Frontier(make_limits(settings))
         self._tally = Tally()
         self._strategy: Strategy | None = None
         self._usage: list[WorkerUsage] = []
@@ -211,7 +210,7 @@ class Session:
 
     def _open_strategy(self, first: Entry) -> Strategy:
         """Only with the first URL is it known whom the secret headers are for."""
-        plan = _plan(self._settings, self._root, self._workers, first)
+        plan = make_plan(self._settings, self._root, self._workers, first)
         if plan.headers.sensitive:
             names = ", ".join(sorted({name for name, _ in plan.headers.sensitive}))
             logger.warning(
@@ -280,7 +279,7 @@ class Session:
             case Retrying(ticket, failure, delay_seconds):
                 logger.info(
                     "%s: %s, trying again in %.1f s",
-                    urls.redact_secrets(ticket.entry.line),
+                    redact_secrets(ticket.entry.line),
                     failure.detail,
                     delay_seconds,
                 )
@@ -412,54 +411,3 @@ def _outcome(ticket: Ticket, saved: Saved | None, failure: Failure | None) -> Ou
         error=None if failure is None else str(failure.kind),
         detail=None if failure is None else failure.detail,
     )
-
-
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        per_host=settings.per_host,
-        retry=RetryRules(
-            retries=settings.retries,
-            backoff_seconds=settings.backoff_seconds,
-            backoff_max_seconds=settings.backoff_max_seconds,
-            retry_after_max_seconds=settings.retry_after_max_seconds,
-            worker_losses=settings.worker_losses,
-        ),
-    )
-
-
-def _plan(settings: Settings, root: str, workers: int, first: Entry) -> Plan:
-    common, sensitive = headers.split(settings.headers)
-    agent = ("User-Agent", settings.user_agent)
-    return Plan(
-        root=root,
-        headers=headers.HeaderRules(
-            common=(agent, *common),
-            sensitive=sensitive,
-            sensitive_origin=urls.parse(first.url).origin,
-            by_host=settings.host_headers,
-            netrc=credentials.read_netrc() if settings.netrc else {},
-        ),
-        timeout_seconds=settings.timeout,
-        max_redirects=settings.max_redirects,
-        bytes_per_second=settings.limit_rate,
-        proxies=settings.proxies,
-        cacert=settings.cacert,
-        verifies_tls=not settings.insecure,
-        connections=workers,
-    )
-
-
-def _prepare_output(output: str) -> str:
-    """The output folder's absolute path, made if missing."""
-    path = os.path.abspath(output)
-    try:
-        os.makedirs(path, exist_ok=True)
-    except FileExistsError as error:
-        raise UsageError(
-            f"the output folder {output} is a file; name another"
-        ) from error
-    except OSError as error:
-        raise DiskError(
-            "create folder", output, error.strerror or str(error)
-        ) from error
-    return path

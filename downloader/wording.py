@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from downloader.policy.urls import printable, redact_secrets
+from downloader.policy.redaction import printable, redact_secrets
 
 _KIB = 1024
 

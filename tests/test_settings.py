@@ -673,9 +673,7 @@ def test_the_repr_shows_neither_header_values_nor_passwords():
 
     assert "s3cret" not in repr(settings)
     assert "Authorization" in repr(settings)
-    assert "s3cret" not in repr(
-        Settings.make({}, proxy="http://me:s3@cret@p:1")
-    )
+    assert "s3cret" not in repr(Settings.make({}, proxy="http://me:s3@cret@p:1"))
 
 
 def test_settings_survive_pickling():

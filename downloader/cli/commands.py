@@ -15,7 +15,7 @@ from downloader.cli.streams import complain, say
 from downloader.errors import DownloaderError, InvalidSettings, UsageError
 from downloader.option_values import BadValue, check, from_text
 from downloader.options import Option
-from downloader.policy.urls import printable, redact_secrets
+from downloader.policy.redaction import printable, redact_secrets
 from downloader.settings import Settings, load
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ def say(text: str) -> None:
 
 def complain(message: object, level: str = "error") -> None:
     """Say what is wrong in one line, without secrets, that cannot steer a terminal."""
-    from downloader.policy.urls import printable, redact_secrets
+    from downloader.policy.redaction import printable, redact_secrets
 
     say(f"downloader: {level}: {printable(redact_secrets(str(message)))}")
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from downloader.errors import InvalidUrl
 from downloader.models import ErrorKind, Failure, http_kind
 from downloader.policy import headers, urls
+from downloader.policy.redaction import printable, redact_secrets
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -188,7 +189,7 @@ class Exchange:
         try:
             target = urls.join(self.url, location)
         except InvalidUrl as error:
-            where = urls.printable(urls.redact_secrets(location[:_SHOWN_CHARACTERS]))
+            where = printable(redact_secrets(location[:_SHOWN_CHARACTERS]))
             return Failure(
                 ErrorKind.BLOCKED, f"redirected to {where!r}, which is refused: {error}"
             )

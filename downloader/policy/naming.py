@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
-from .urls import identity, redact_secrets
+from .redaction import redact_secrets
+from .urls import identity
 
 if TYPE_CHECKING:
     from .urls import Url

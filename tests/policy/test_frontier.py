@@ -174,6 +174,13 @@ class TestHunger:
 
         assert made.is_hungry(2)
 
+    def test_what_was_taken_is_queued_no_more(self) -> None:
+        made = frontier(A, A, A)
+        take_one(made)
+
+        assert not made.is_hungry(2)
+        assert made.is_hungry(3)
+
 
 class TestEnds:
     def test_saved_file_is_the_end(self) -> None:
@@ -547,6 +554,13 @@ class TestMemory:
         assert made.is_empty
         assert not made._hosts
 
+    def test_host_that_a_retry_left_for_home_is_forgotten(self) -> None:
+        made = frontier(A)
+        judge(made, take_one(made), redirect="http://b.test/x")
+        judge(made, take_one(made), CONNECT)
+
+        assert list(made._hosts) == [A]
+
 
 class TestDrain:
     def test_everything_held_comes_out_once(self) -> None:
@@ -576,6 +590,7 @@ class TestDrain:
         assert made.is_hungry(1)
         assert made.take(99.0, 1) == []
         assert judge(made, attempt) is None
+        assert list(made.thirsty()) == []
         assert list(made.drain()) == []
 
 
@@ -856,4 +871,4 @@ class Crawl(RuleBasedStateMachine):
 
 
 TestCrawl = Crawl.TestCase
-TestCrawl.settings = settings(deadline=None, max_examples=150, stateful_step_count=40)
+TestCrawl.settings = settings(deadline=None, max_examples=300, stateful_step_count=40)

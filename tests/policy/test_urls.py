@@ -10,15 +10,13 @@ from urllib3.util.url import _encode_target
 
 from downloader.errors import InvalidUrl
 from downloader.policy import urls
+from downloader.policy.redaction import printable, redact, redact_secrets
 from downloader.policy.urls import (
     MAX_LENGTH,
     Url,
     identity,
     join,
     parse,
-    printable,
-    redact,
-    redact_secrets,
 )
 
 BASE = parse("http://user:pass@example.org/a/b/c?old=1")

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import signal
 import sqlite3
 import threading
 import time
@@ -731,6 +732,20 @@ def test_close_ends_worker_processes_in_the_middle_of_a_stalled_read(
             strategy.wait(0.05)
         workers = worker_pids()
         strategy.close(0.0)
+
+        assert workers
+        assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+
+
+@pytest.mark.parametrize("name", WITH_PROCESSES)
+def test_close_ends_a_worker_process_that_reacts_to_nothing(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/ok/1000")])
+        facts_until_results(strategy, 1)
+        workers = worker_pids()
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        strategy.close(0.1)
 
         assert workers
         assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)

@@ -1,0 +1,92 @@
+"""Settings turned into what the rooms below want to know."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from downloader.credentials import read_netrc
+from downloader.errors import DiskError, UsageError
+from downloader.policy import headers, urls
+from downloader.policy.frontier import Limits
+from downloader.policy.retry import RetryRules
+from downloader.strategies.contract import default_workers
+from downloader.transfer.plan import Plan
+
+if TYPE_CHECKING:
+    from downloader.models import Entry
+    from downloader.settings import Settings
+
+
+def count_workers(settings: Settings) -> int:
+    """The workers of a run; `serial` has one, whatever was asked for."""
+    if settings.strategy == "serial":
+        return 1
+    return settings.workers or default_workers(settings.strategy)
+
+
+def make_limits(settings: Settings) -> Limits:
+    """The frontier's bounds."""
+    return Limits(
+        per_host=settings.per_host,
+        retry=RetryRules(
+            retries=settings.retries,
+            backoff_seconds=settings.backoff_seconds,
+            backoff_max_seconds=settings.backoff_max_seconds,
+            retry_after_max_seconds=settings.retry_after_max_seconds,
+            worker_losses=settings.worker_losses,
+        ),
+    )
+
+
+def make_plan(settings: Settings, root: str, workers: int, first: Entry) -> Plan:
+    """What every worker must know.
+
+    Args:
+        settings: The run's settings.
+        root: The output folder's absolute path.
+        workers: How many there are.
+        first: The first request of all: its origin alone gets the secret headers.
+
+    Raises:
+        UsageError: The netrc file, if it is asked for, cannot be read.
+    """
+    common, sensitive = headers.split(settings.headers)
+    agent = ("User-Agent", settings.user_agent)
+    return Plan(
+        root=root,
+        headers=headers.HeaderRules(
+            common=(agent, *common),
+            sensitive=sensitive,
+            sensitive_origin=urls.parse(first.url).origin,
+            by_host=settings.host_headers,
+            netrc=read_netrc() if settings.netrc else {},
+        ),
+        timeout_seconds=settings.timeout,
+        max_redirects=settings.max_redirects,
+        bytes_per_second=settings.limit_rate,
+        proxies=settings.proxies,
+        cacert=settings.cacert,
+        verifies_tls=not settings.insecure,
+        connections=workers,
+    )
+
+
+def prepare_output(output: str) -> str:
+    """The output folder's absolute path; it is made if missing.
+
+    Raises:
+        UsageError: It is a file.
+        DiskError: It cannot be made.
+    """
+    path = os.path.abspath(output)
+    try:
+        os.makedirs(path, exist_ok=True)
+    except FileExistsError as error:
+        raise UsageError(
+            f"the output folder {output} is a file; name another"
+        ) from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DiskError("create folder", output, reason) from error
+    return path
