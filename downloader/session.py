@@ -297,7 +297,8 @@ class Session:
         outcome = _outcome(ticket, saved, failure)
         if failure is not None and failure.kind == ErrorKind.WORKER_LOST:
             self._reclaim(entry)
-        if self._manifest is not None:
+        # Of what was not tried there is nothing to record.
+        if self._manifest is not None and ticket.history.number:
             self._record(self._manifest.add, entry, outcome, saved)
         self._emit(outcome, received_bytes)
 
@@ -336,21 +337,32 @@ class Session:
         for ticket in self._frontier.drain():
             tried = ticket.history.number > 0
             self._conclude(ticket, None, _INTERRUPTED if tried else _NOT_TRIED)
-        for entry in self._ledger.drain_spilled():
-            self._conclude(Ticket(entry), None, _NOT_TRIED)
+        given_up = self._ledger.give_up_spilled(_NOT_TRIED)
+        self._tally.given_up(given_up, ErrorKind.NOT_TRIED.value)
         self._give_up_rest()
         for outcome in self._intake.spellings():
             self._emit(outcome)
+        self._tell_the_rest()
         if self._manifest is not None:
             self._record(self._manifest.close)
+
+    def _tell_the_rest(self) -> None:
+        """Whoever still waits for a row, given up in bulk, is told of it."""
+        sinks, self._sinks = self._sinks, {}
+        for seq, waiting in sinks.items():
+            outcome = self._ledger.outcome(seq)
+            assert outcome is not None
+            for sink in waiting:
+                sink(outcome)
 
     def _give_up_rest(self) -> None:
         """After a stop: give the rest of the list its rows, as far as time allows."""
         until = time.monotonic() + READ_REST_SECONDS
-        while (
-            not (self._feed.is_done or self._feed.blocks) and time.monotonic() < until
-        ):
-            for request, sink in self._feed.take(READ_LINES):
+        while not self._feed.is_done and time.monotonic() < until:
+            lines = self._feed.take(READ_LINES)
+            if not lines:
+                break  # more may come, but not for this run
+            for request, sink in lines:
                 self._give_up(request, sink)
         self._list_complete = self._feed.is_done
         self._feed.close()

@@ -77,6 +77,12 @@ class Tally:
         elif outcome.error is not None:
             self._errors[outcome.error] += 1
 
+    def given_up(self, rows: int, error: str) -> None:
+        """Count rows that failed without a try."""
+        if rows:
+            self._statuses[Status.FAILED] += rows
+            self._errors[error] += rows
+
     def summary(
         self,
         *,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from downloader import ledger as module
 from downloader.ledger import Kind, Ledger
-from downloader.models import Entry, Outcome, Status
+from downloader.models import Entry, Failure, Outcome, Status
 
 
 @pytest.fixture
@@ -181,12 +181,19 @@ def test_a_host_gets_its_entries_back_in_order_and_once(ledger):
     assert ledger.unspill("h:80", 2) == []
 
 
-def test_what_still_waits_is_drained_in_the_lists_order(ledger):
+def test_what_still_waits_gets_its_row_in_the_lists_order(ledger):
     for seq, host in ((3, "a:80"), (1, "b:80"), (2, "a:80")):
         ledger.spill(entry(seq, host))
     ledger.unspill("a:80", 1)
 
-    assert [one.seq for one in ledger.drain_spilled()] == [1, 3]
+    given_up = ledger.give_up_spilled(Failure("not_tried", "stopped"))
+
+    assert given_up == 2
+    assert [(row.seq, row.error, row.detail) for row in ledger.rows()] == [
+        (1, "not_tried", "stopped"),
+        (3, "not_tried", "stopped"),
+    ]
+    assert ledger.give_up_spilled(Failure("not_tried", "stopped")) == 0
 
 
 def test_an_entrys_credentials_survive_the_wait(ledger):
@@ -257,7 +264,7 @@ def test_memory_does_not_grow_with_the_lines(tmp_path):
         import resource, sys
         from downloader import ledger as module
         from downloader.ledger import Ledger
-        from downloader.models import Entry, Outcome, Status
+        from downloader.models import Entry, Failure, Outcome, Status
         module.CACHE_KIB = 1 << 10
 
         def run(ledger, first, last):
