@@ -253,14 +253,16 @@ def test_an_exception_in_the_block_stops_what_is_under_way(odd, strategy):
     assert not downloader.report.ok
 
 
-def test_stop_leaves_no_future_waiting(odd):
+def test_stop_gives_every_future_its_outcome_and_its_row(odd):
     with Downloader(per_host=1) as downloader:
-        futures = [downloader.submit(odd.url(f"stall-head/{n}")) for n in range(400)]
+        futures = [downloader.submit(odd.url(f"stall-head/{n}")) for n in range(1500)]
         odd.wait_for(lambda server: server.hits)
         downloader.stop()
+    errors = [future.result(60).error for future in futures]
 
-    done, pending = wait(futures, 60)
-    assert (len(done), len(pending)) == (400, 0)
+    assert errors.count("interrupted") == 1
+    assert errors.count("not_tried") == 1499
+    assert len(downloader.report) == 1500
 
 
 def test_the_report_waits_for_the_end_and_has_every_row(odd):

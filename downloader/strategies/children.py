@@ -24,7 +24,7 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames
 from downloader.strategies.inbox import Inbox
-from downloader.strategies.results import BatchSize
+from downloader.strategies.results import BatchSize, bury
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,6 +129,7 @@ class Subprocess:
         if self._fruitless > MOST_FRUITLESS_CHILDREN:
             raise StrategyError(self.name, "its child programs die as they start")
         self._children[self._children.index(child)] = self._make_child()
+        bury(self._usage, [child.pid])
         failure = Failure(ErrorKind.WORKER_LOST, "its child program died")
         for attempt_id in child.unsettled():
             yield AttemptResult(attempt_id, failure=failure)
@@ -154,6 +155,11 @@ class _Child:
         self.order(frames.Order(plan=plan))
         for run in (self._write, self._read):
             threading.Thread(target=run, name="downloader-child", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """Its process's number."""
+        return self._process.pid
 
     @property
     def room(self) -> int:

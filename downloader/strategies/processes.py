@@ -24,7 +24,7 @@ from downloader.models import AttemptResult, ErrorKind, Failure, Returned
 from downloader.strategies import frames, pooled
 from downloader.strategies.board import Board
 from downloader.strategies.inbox import Inbox
-from downloader.strategies.results import BatchSize
+from downloader.strategies.results import BatchSize, bury
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,7 +152,9 @@ class Processes:
         self._fruitless += 1
         if self._fruitless > MOST_FRUITLESS_POOLS:
             raise StrategyError(self.name, "its worker processes die as they start")
-        _end(self._processes())
+        dead = self._processes()
+        _end(dead)
+        bury(self._usage, [process.pid for process in dead])
         self._pool.shutdown(wait=False, cancel_futures=True)
         for batch in list(self._in_flight.values()):
             facts += self._salvage(batch)

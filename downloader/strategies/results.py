@@ -12,6 +12,8 @@ from downloader.errors import DownloaderError
 from downloader.models import AttemptResult, ErrorKind, Failure, WorkerUsage
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from downloader.models import Attempt
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,13 @@ def peak_bytes() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def bury(usage: dict[int, WorkerUsage], pids: Iterable[int]) -> None:
+    """Keep what dead processes have used of the CPU; their memory is others' now."""
+    for pid in pids:
+        if pid in usage:
+            usage[pid] = WorkerUsage(pid, usage[pid].cpu_seconds, 0)
 
 
 class BatchSize:

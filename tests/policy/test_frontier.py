@@ -600,6 +600,12 @@ FAILURES = [
     *(CONNECT, LOST, STALE, MISFIT, GONE, wish(0.0), wish(7.0), wish(30.0)),
     wish(500.0),
 ]
+# Which attempt in flight ends, how (a host's name: redirected there), and the jitter.
+ENDS = st.tuples(
+    st.integers(0, 99),
+    st.sampled_from([None, None, "given back", *HOSTS, *FAILURES]),
+    st.sampled_from([0.0, 0.5, 0.75]),
+)
 
 
 @dataclass
@@ -679,7 +685,7 @@ class Crawl(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         for name, value in SMALL_SHARES.items():
             self.patch.setattr(frontier_module, name, value)
-        self.now = 0.0
+        self.now = self.taken_at = 0.0
         self.judged: list[Attempt] = []
         self.attempts: dict[int, Attempt] = {}
         self.ends_by_draining = False
@@ -709,6 +715,7 @@ class Crawl(RuleBasedStateMachine):
             self.made.spill(host)
             model.spilled[host].append(seq)
 
+    @precondition(lambda self: self.made.spilled)
     @rule()
     def refill(self) -> None:
         for host, room in self.made.thirsty():
@@ -726,13 +733,16 @@ class Crawl(RuleBasedStateMachine):
             if self.model.spilled[host] and self.model.held_by(host) <= share // 2
         ]
 
-    @rule(most=st.integers(1, 4))
-    def take(self, most: int) -> None:
-        self.start(most)
+    @precondition(lambda self: self.made.held)
+    @rule(sizes=st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    def take(self, sizes: list[int]) -> None:
+        for most in sizes:
+            self.start(most)
 
     def start(self, most: int) -> bool:
         batch = self.made.take(self.now, most)
         self.model.wake(self.now)
+        self.taken_at = self.now
         startable = {host for host in HOSTS if self.model.may_start(host, self.now)}
         if not batch:
             assert not startable, "a host starves"
@@ -753,21 +763,43 @@ class Crawl(RuleBasedStateMachine):
     def host_of(self, seq: int) -> str:
         return next(host for host in HOSTS if seq in self.model.queued[host])
 
-    def picked(self, pick: int) -> Attempt:
-        flying = sorted(self.model.flying())
-        return self.attempts[flying[pick % len(flying)]]
-
     @precondition(lambda self: self.model.batches)
-    @rule(
-        pick=st.integers(0, 99),
-        failure=st.sampled_from([None, *FAILURES]),
-        jitter=st.sampled_from([0.0, 0.5, 0.75]),
-    )
-    def end(self, pick: int, failure: Failure | None, jitter: float) -> None:
-        attempt = self.picked(pick)
+    @rule(ends=st.lists(ENDS, min_size=1, max_size=4))
+    def hear(self, ends: list[tuple[int, str | Failure | None, float]]) -> None:
+        for pick, end, jitter in ends:
+            flying = sorted(self.model.flying())
+            if flying:
+                self.land(self.attempts[flying[pick % len(flying)]], end, jitter)
+
+    def land(self, attempt: Attempt, end: str | Failure | None, jitter: float) -> None:
         seq, host = self.model.land(attempt.id)
-        verdict = judge(self.made, attempt, failure, now=self.now, jitter=jitter)
         self.judged.append(attempt)
+        if end == "given back":
+            self.made.give_back(attempt.id)
+            self.model.queued[host].append(seq)
+        elif isinstance(end, str):
+            self.redirect(attempt, seq, end)
+        else:
+            self.conclude(attempt, seq, host, end, jitter)
+
+    def redirect(self, attempt: Attempt, seq: int, goal: str) -> None:
+        url = f"http://{goal.removesuffix(':80')}/moved"
+
+        verdict = judge(self.made, attempt, redirect=url, now=self.now)
+
+        assert isinstance(verdict, Redirected)
+        assert verdict.ticket.entry.seq == seq
+        self.model.queued[goal].append(seq)
+
+    def conclude(
+        self,
+        attempt: Attempt,
+        seq: int,
+        host: str,
+        failure: Failure | None,
+        jitter: float,
+    ) -> None:
+        verdict = judge(self.made, attempt, failure, now=self.now, jitter=jitter)
         assert verdict is not None
         assert verdict.ticket.entry.seq == seq
         if isinstance(verdict, Finished):
@@ -782,27 +814,6 @@ class Crawl(RuleBasedStateMachine):
             pause = max(self.model.paused_until[host], due)
             self.model.paused_until[host] = pause
 
-    @precondition(lambda self: self.model.batches)
-    @rule(pick=st.integers(0, 99))
-    def redirect(self, pick: int) -> None:
-        attempt = self.picked(pick)
-        seq, host = self.model.land(attempt.id)
-        goal = [other for other in HOSTS if other != host][pick % 2]
-        url = f"http://{goal.removesuffix(':80')}/moved"
-        verdict = judge(self.made, attempt, redirect=url, now=self.now)
-        self.judged.append(attempt)
-        assert isinstance(verdict, Redirected)
-        self.model.queued[goal].append(seq)
-
-    @precondition(lambda self: self.model.batches)
-    @rule(pick=st.integers(0, 99))
-    def give_back(self, pick: int) -> None:
-        attempt = self.picked(pick)
-        seq, host = self.model.land(attempt.id)
-        self.made.give_back(attempt.id)
-        self.judged.append(attempt)
-        self.model.queued[host].append(seq)
-
     @precondition(lambda self: self.judged)
     @rule(failure=st.sampled_from([None, CONNECT]))
     def hear_again(self, failure: Failure | None) -> None:
@@ -811,6 +822,7 @@ class Crawl(RuleBasedStateMachine):
         assert judge(self.made, attempt, failure, now=self.now) is None
         self.made.give_back(attempt.id)
 
+    @precondition(lambda self: self.made.next_due() is not None)
     @rule(seconds=st.sampled_from([0.125, 0.5, 5.0, 30.0]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
@@ -826,6 +838,15 @@ class Crawl(RuleBasedStateMachine):
         assert self.model.held() + spilled + len(self.model.finished) == len(
             self.model.homes
         )
+
+    @invariant()
+    def nobody_starves(self) -> None:
+        # The ends of pauses since then are timers still, for `take` to find.
+        in_the_round = {host.key for host in self.made._ready}
+
+        assert in_the_round >= {
+            host for host in HOSTS if self.model.may_start(host, self.taken_at)
+        }
 
     @invariant()
     def paths_agree(self) -> None:

@@ -148,12 +148,13 @@ def test_questions_run_at_once_up_to_a_bound(resolver, names):
     assert all(answer.result(60) for answer in answers)
 
 
-def test_questions_one_after_another_need_one_thread(resolver, names):
+def test_questions_one_after_another_need_few_threads(resolver, names):
     before = set(threading.enumerate())
-    resolver.resolve("first.test", 80, 60)
-    resolver.resolve("second.test", 80, 60)
+    for number in range(20):
+        resolver.resolve(f"{number}.test", 80, 60)
 
-    assert 1 <= len(set(threading.enumerate()) - before) <= 2
+    # A thread that has just answered may not have said so yet.
+    assert 1 <= len(set(threading.enumerate()) - before) <= 4
 
 
 def test_closing_ends_the_threads(names):
