@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sqlite3
 import time
 from typing import TYPE_CHECKING
 
@@ -96,9 +97,9 @@ class Session:
         self._strategy_class = load(settings.strategy)
         self._workers = count_workers(settings)
         self._root = prepare_output(settings.output)
-        record = prepare_folder(self._root)
-        self._manifest: Manifest | None = Manifest(record)
-        self._ledger = Ledger(record)
+        self._record_folder = prepare_folder(self._root)
+        self._manifest: Manifest | None = Manifest(self._record_folder)
+        self._ledger = Ledger(self._record_folder)
         self._intake = Intake(
             self._ledger, settings.layout, is_portable=settings.portable_names
         )
@@ -118,11 +119,15 @@ class Session:
         Raises:
             StrategyError: The strategy's mechanism broke.
             StrategyUnavailable: Its engine is not installed.
+            ManifestError: The run's own rows cannot be kept: the disk is full, say.
         """
         try:
             while self._step():
                 pass
             self._finish()
+        except sqlite3.Error as error:
+            self._abort()
+            raise ManifestError(self._record_folder, str(error)) from error
         except BaseException:
             self._abort()
             raise
