@@ -1,8 +1,8 @@
 """Which failures are worth another try, and when.
 
-The classes: an attempt that failed on the way (connect, dns, timeout, truncated, protocol
-slips of a moment) or on a server's passing state (408, 425, 429, 5xx but 501 and 505) may
-go better next time; a refusal, a bad certificate or a bad URL will not.
+The classes: an attempt that failed on the way (connect, dns, timeout, truncated) or on a
+server's passing state (408, 425, 429, 5xx but 501 and 505) may go better next time; a
+refusal, a bad certificate, an answer that is not HTTP or a bad URL will not.
 """
 
 from __future__ import annotations

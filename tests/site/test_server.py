@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from downloader.site.demo import wrong_files
+from downloader.demo import wrong_files
 from downloader.site.process import Site, SiteError
 from downloader.site.server import Representation, plan
 
