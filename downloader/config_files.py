@@ -88,8 +88,7 @@ def read_found_file(cwd: str) -> File:
     if "host" in document:
         raise InvalidSettings(f"{where}: [host] {_UNTRUSTED}")
     found = _interpret(document, where, content)
-    _refuse_untrusted(found, cwd)
-    return found
+    return _without_untrusted(found, cwd)
 
 
 def _content(path: str) -> bytes:
@@ -159,17 +158,25 @@ _UNTRUSTED = (
 )
 
 
-def _refuse_untrusted(found: File, cwd: str) -> None:
-    """Keep a file that merely lies in the current folder from doing harm."""
+def _without_untrusted(found: File, cwd: str) -> File:
+    """The file without what it may not set, which must set nothing.
+
+    So a copy of the full list of keys is welcome, and overrides nothing of the user's.
+    """
+    given = {}
     for name, (value, where) in found.given.items():
         option = BY_NAME[name]
         if option.is_trusted_only:
-            raise InvalidSettings(f"{where} {_UNTRUSTED}")
+            if value != option.file_default:
+                raise InvalidSettings(f"{where} {_UNTRUSTED}")
+            continue
         if option.kind in ("folder", "report") and not _is_inside(value, cwd):
             raise InvalidSettings(
                 f"{where} {value!r}: a path that leads out of the current folder "
                 f"{_UNTRUSTED}"
             )
+        given[name] = found.given[name]
+    return found._replace(given=given)
 
 
 def _is_inside(value: object, cwd: str) -> bool:

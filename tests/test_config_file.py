@@ -45,3 +45,21 @@ def test_every_option_is_a_field_and_every_field_but_two_is_an_option():
     derived = {"host_headers", "proxies"}
 
     assert set(Settings.__struct_fields__) - derived == set(BY_NAME)
+
+
+def test_the_file_in_the_repository_may_lie_in_the_current_folder(tmp_path):
+    (tmp_path / "config.toml").write_bytes(FILE.read_bytes())
+
+    assert load({}, {}, tmp_path) == Settings()
+
+
+def test_a_found_file_that_sets_nothing_overrides_nothing_of_the_users(
+    monkeypatch, tmp_path
+):
+    own = tmp_path / "own" / "downloader"
+    own.mkdir(parents=True)
+    (own / "config.toml").write_text('[downloader]\nproxy = "http://p:1"\n')
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    (tmp_path / "config.toml").write_bytes(FILE.read_bytes())
+
+    assert load({}, {}, tmp_path).proxies == {"all": "http://p:1"}
