@@ -264,7 +264,6 @@ def test_a_folder_named_like_the_config_is_passed_over(workdir):
         "proxy = 'http://evil:1'",
         "cacert = 'evil.pem'",
         "insecure = true",
-        "insecure = false",
         "netrc = true",
         "headers = ['@/etc/passwd']",
         "output = '/etc'",

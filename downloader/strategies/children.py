@@ -15,11 +15,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-import downloader
 from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames
@@ -229,8 +229,8 @@ class _Child:
 
 def _spawn() -> subprocess.Popen[bytes]:
     """Start a child that finds this very package, and no module of the current folder."""
-    package_root = os.path.dirname(os.path.dirname(downloader.__file__))
-    path = [package_root, os.environ.get("PYTHONPATH", "")]
+    package_root = Path(__file__).parents[2]
+    path = [str(package_root), os.environ.get("PYTHONPATH", "")]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
     can_mask = hasattr(signal, "pthread_sigmask")
     # Until it has learnt to ignore Ctrl-C it starts with it blocked: the mask is inherited.

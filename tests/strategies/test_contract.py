@@ -33,8 +33,6 @@ from downloader.models import Attempt, AttemptResult, Failure, Moved
 from downloader.strategies.contract import NAMES, default_workers, load
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
-# Where tests run in several processes, one of them makes the table, once.
-of_the_table = pytest.mark.xdist_group("table")
 CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
 WITH_PROCESSES = [name for name in NAMES if load(name).has_worker_processes]
 
@@ -213,7 +211,6 @@ def path_of(row):
     return row.path.replace("\\", "/").partition("/")[2]
 
 
-@of_the_table
 @every_strategy
 @pytest.mark.parametrize("path", TABLE)
 def test_a_behaviour_ends_in_its_row(runs, name, path):
@@ -225,14 +222,12 @@ def test_a_behaviour_ends_in_its_row(runs, name, path):
     assert row.bytes == len(expected.content)
 
 
-@of_the_table
 @every_strategy
 @pytest.mark.parametrize("path", [path for path in TABLE if path not in HITS_VARY])
 def test_every_try_is_one_request(runs, name, path):
     assert runs[name].hits[path] == HITS.get(path, TABLE[path].attempts)
 
 
-@of_the_table
 @every_strategy
 def test_files_have_the_bytes_that_were_sent_and_nothing_else_lies_there(runs, name):
     run = runs[name]
@@ -246,7 +241,6 @@ def test_files_have_the_bytes_that_were_sent_and_nothing_else_lies_there(runs, n
     assert there == expected
 
 
-@of_the_table
 @every_strategy
 def test_only_a_part_that_may_be_gone_on_with_is_left(runs, name):
     parts = [data for path, data in runs[name].files.items() if ".part" in path]
@@ -254,7 +248,6 @@ def test_only_a_part_that_may_be_gone_on_with_is_left(runs, name):
     assert parts == [body(LEAVES_A_PART, 1000)[:200]]
 
 
-@of_the_table
 @every_strategy
 def test_every_failure_says_in_a_detail_what_happened(runs, name):
     assert all(row.detail for row in runs[name].rows.values() if row.error)
@@ -267,7 +260,6 @@ def comparable(row):
     return (*(getattr(row, field) for field in fields), detail)
 
 
-@of_the_table
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_all_strategies_have_the_same_rows(runs, name):
     first, other = runs[NAMES[0]].rows, runs[name].rows
@@ -277,7 +269,6 @@ def test_all_strategies_have_the_same_rows(runs, name):
     }
 
 
-@of_the_table
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_all_strategies_leave_the_same_files_and_manifest(runs, name):
     first, other = runs[NAMES[0]], runs[name]
@@ -292,7 +283,6 @@ def counts(summary):
     return {name: getattr(summary, name) for name in (*names, *more)}
 
 
-@of_the_table
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_all_strategies_sum_up_the_same(runs, name):
     first, other = runs[NAMES[0]].summaries, runs[name].summaries
@@ -300,7 +290,6 @@ def test_all_strategies_sum_up_the_same(runs, name):
     assert list(map(counts, other)) == list(map(counts, first))
 
 
-@of_the_table
 @every_strategy
 def test_the_summary_names_the_strategy_and_measures_it(runs, name):
     summary, _ = runs[name].summaries
