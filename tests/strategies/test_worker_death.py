@@ -120,5 +120,9 @@ def test_nothing_survives_a_killed_parent(odd, tmp_path, name):
             parent.kill()
         parent.wait()
 
+    have_ended = wait_until(lambda: not any(map(is_alive, workers)), seconds=5)
+    for survivor in filter(is_alive, workers):
+        os.kill(survivor, signal.SIGKILL)
+
     assert bool(workers) == (name in WITH_PROCESSES)
-    assert wait_until(lambda: not any(map(is_alive, workers)), seconds=5)
+    assert have_ended
