@@ -1,6 +1,7 @@
 """Fixtures for all tests: a clean environment, the embedded site, the odd server."""
 
 import os
+import signal
 
 import pytest
 from odd_server import OddServer
@@ -32,6 +33,18 @@ def clean_environment(tmp_path_factory):
             patch.delenv(name)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def default_signals():
+    """Signals do here what they do in a terminal.
+
+    A shell starts its background jobs with Ctrl-C ignored, and whoever they start
+    inherits that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
