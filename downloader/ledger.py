@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import sqlite3
 import weakref
 from enum import Enum
 from hashlib import blake2b
-from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 CACHE_KIB = 16 << 10
 _FETCHED_ROWS = 256
 _HASH_BYTES = 16
-_serial = count()
 
 _SCHEMA = """
 CREATE TABLE rows (
@@ -80,7 +79,9 @@ class Ledger:
     """
 
     def __init__(self, folder: str) -> None:
-        path = os.path.join(folder, f"run-{os.getpid()}-{next(_serial)}.sqlite")
+        path = os.path.join(folder, f"run-{secrets.token_hex(8)}.sqlite")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        os.close(os.open(path, flags, 0o600))
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False
         )

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from downloader.report import Report
     from downloader.sources import Feed, Sink
 
-# Requests of a stream that are under way or not collected yet.
-STREAM_AHEAD = 2_000
+# Requests of a stream that are under way or not collected yet: enough to keep a hundred
+# workers busy, few enough to wait for when a stream is left early.
+STREAM_AHEAD = 256
 
 
 def fetch(urls: Iterable[str | Request] | str | Request, **settings: object) -> Report:
@@ -164,6 +165,7 @@ class Downloader:
             print(future.done(), future.result().path)
 
     Leaving the block waits for all that was submitted; an exception in it stops the rest.
+    In async code use `async with`, which waits without blocking the event loop.
     The report of everything is `report` afterwards. Its methods may be called from any
     thread.
 
@@ -194,6 +196,19 @@ class Downloader:
 
     def __enter__(self) -> Self:
         return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self.stop()
+        await asyncio.to_thread(self.close)
 
     def __exit__(
         self,
@@ -240,11 +255,11 @@ class Downloader:
         of what has been collected.
         """
         box = _Box(self, urls)
-        while True:
-            batch = box.get()
-            if batch is None:
-                return
-            yield from batch
+        try:
+            while (batch := box.get()) is not None:
+                yield from batch
+        finally:
+            box.abandon()
 
     async def astream(self, urls: Iterable[str | Request]) -> AsyncIterator[Outcome]:
         """`stream` for async code; the event loop is never blocked."""
@@ -257,14 +272,16 @@ class Downloader:
                 loop.call_soon_threadsafe(there_is_news.set)
 
         box = _Box(self, urls, tell)
-        while True:
-            await there_is_news.wait()
-            there_is_news.clear()
-            batch = box.get_nowait()
-            for outcome in batch or ():
-                yield outcome
-            if batch is None:
-                return
+        try:
+            batch: list[Outcome] | None = []
+            while batch is not None:
+                for outcome in batch:
+                    yield outcome
+                await there_is_news.wait()
+                there_is_news.clear()
+                batch = box.get_nowait()
+        finally:
+            box.abandon()
 
     def stop(self) -> None:
         """End early: what is under way becomes `interrupted`, what waits `not_tried`."""
@@ -315,10 +332,17 @@ class _Box:
         self._condition = threading.Condition()
         self._outstanding = 0
         self._is_fed = False
+        self._is_abandoned = False
         self._error: BaseException | None = None
         threading.Thread(
             target=self._feed, name="downloader-stream", daemon=True
         ).start()
+
+    def abandon(self) -> None:
+        """Nobody collects any more: ask for nothing further."""
+        with self._condition:
+            self._is_abandoned = True
+            self._condition.notify_all()
 
     def get(self) -> list[Outcome] | None:
         """What has arrived, waited for; None at the end."""
@@ -351,6 +375,9 @@ class _Box:
     def _feed(self) -> None:
         try:
             for request in as_requests(self._urls):
+                self._wait_for_room()
+                if self._is_abandoned:
+                    break
                 self._submit(request)
         except BaseException as error:  # noqa: BLE001 - raised again for the consumer
             self._error = error
@@ -359,9 +386,13 @@ class _Box:
             self._condition.notify_all()
         self._tell()
 
-    def _submit(self, request: Request) -> None:
+    def _wait_for_room(self) -> None:
         with self._condition:
-            self._condition.wait_for(lambda: self._outstanding < STREAM_AHEAD)
+            self._condition.wait_for(
+                lambda: self._is_abandoned or self._outstanding < STREAM_AHEAD
+            )
+
+    def _submit(self, request: Request) -> None:
         future = self._downloader.submit(request)
         with self._condition:
             self._outstanding += 1

@@ -24,6 +24,10 @@ FOLDER = ".downloader"
 SCHEMA_VERSION = 1
 BATCH_ROWS = 500
 BATCH_SECONDS = 1.0
+# Who else has the file open must not hold transfers and signals up.
+BUSY_SECONDS = 0.1
+LAST_BUSY_MILLISECONDS = 1_000
+MOST_WAITING_ROWS = 20_000
 
 _SCHEMA = """
 CREATE TABLE files (
@@ -62,6 +66,16 @@ def prepare_folder(output: str) -> str:
     return path
 
 
+def _refuse_irregular(path: str) -> None:
+    """A link or a FIFO where SQLite would open a file."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(mode):
+        raise ManifestError(path, "a link or a special file has its name; remove it")
+
+
 class Manifest:
     """The folder's record, open for writing.
 
@@ -76,6 +90,7 @@ class Manifest:
         self.path = os.path.join(folder, "manifest.sqlite")
         self._rows: list[tuple[object, ...]] = []
         self._flushed_at = time.monotonic()
+        self._is_closed = False
         with self._translated():
             self._connection = self._open()
 
@@ -108,7 +123,7 @@ class Manifest:
                 time.time(),
             )
         )
-        if len(self._rows) >= BATCH_ROWS:
+        if len(self._rows) % BATCH_ROWS == 0:
             self.flush()
 
     def tick(self) -> None:
@@ -120,8 +135,11 @@ class Manifest:
         if self._rows and time.monotonic() - self._flushed_at > BATCH_SECONDS:
             self.flush()
 
-    def flush(self) -> None:
+    def flush(self, *, is_last: bool = False) -> None:
         """Write all that waits, in one transaction.
+
+        Args:
+            is_last: There is no later: what cannot be written now never will.
 
         Raises:
             ManifestError: It cannot be written; what waited is kept for another try.
@@ -129,28 +147,46 @@ class Manifest:
         self._flushed_at = time.monotonic()
         if not self._rows:
             return
-        with self._translated(), self._connection:
-            self._connection.execute("BEGIN")
-            self._connection.executemany(_UPSERT, self._rows)
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany(_UPSERT, self._rows)
+        except sqlite3.OperationalError as error:
+            # Another program reads it in its own way: the rows wait for the next turn.
+            is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if is_busy and not is_last and len(self._rows) < MOST_WAITING_ROWS:
+                return
+            raise ManifestError(self.path, str(error)) from error
+        except (sqlite3.Error, OSError) as error:
+            raise ManifestError(self.path, str(error)) from error
         self._rows = []
 
     def close(self) -> None:
-        """Write what waits and close.
+        """Write what waits and close; called again it does nothing.
 
         Raises:
             ManifestError: It cannot be written; it is closed all the same.
         """
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
-            self.flush()
+            self._connection.execute(f"PRAGMA busy_timeout = {LAST_BUSY_MILLISECONDS}")
+            self.flush(is_last=True)
         finally:
             self._connection.close()
 
     def _open(self) -> sqlite3.Connection:
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            _refuse_irregular(self.path + suffix)
         # Made here, so that nobody else can read what stands in URLs.
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
         os.close(os.open(self.path, flags, 0o600))
         connection = sqlite3.connect(
-            self.path, isolation_level=None, check_same_thread=False, timeout=10.0
+            self.path,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=BUSY_SECONDS,
         )
         try:
             self._prepare(connection)

@@ -323,6 +323,7 @@ OPTIONS: tuple[Option, ...] = (
         group="output",
         metavar="FILE.json",
         words=("none",),
+        is_trusted_only=True,
     ),
     Option(
         "quiet",

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from downloader.credentials import read_netrc
-from downloader.errors import DiskError, UsageError
+from downloader.errors import UsageError
 from downloader.policy import headers, urls
 from downloader.policy.frontier import Limits
 from downloader.policy.retry import RetryRules
@@ -39,13 +39,12 @@ def make_limits(settings: Settings) -> Limits:
     )
 
 
-def make_plan(settings: Settings, root: str, workers: int, first: Entry) -> Plan:
+def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
     """What every worker must know.
 
     Args:
         settings: The run's settings.
         root: The output folder's absolute path.
-        workers: How many there are.
         first: The first request of all: its origin alone gets the secret headers.
 
     Raises:
@@ -68,7 +67,6 @@ def make_plan(settings: Settings, root: str, workers: int, first: Entry) -> Plan
         proxies=settings.proxies,
         cacert=settings.cacert,
         verifies_tls=not settings.insecure,
-        connections=workers,
     )
 
 
@@ -76,8 +74,7 @@ def prepare_output(output: str) -> str:
     """The output folder's absolute path; it is made if missing.
 
     Raises:
-        UsageError: It is a file.
-        DiskError: It cannot be made.
+        UsageError: It is a file, or cannot be made.
     """
     path = os.path.abspath(output)
     try:
@@ -87,6 +84,7 @@ def prepare_output(output: str) -> str:
             f"the output folder {output} is a file; name another"
         ) from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise DiskError("create folder", output, reason) from error
+        raise UsageError(
+            f"cannot create the output folder {output}: {error.strerror or error}"
+        ) from error
     return path

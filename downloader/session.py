@@ -47,7 +47,7 @@ from downloader.report import Report
 from downloader.strategies.contract import load
 from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
-from downloader.transfer.part_file import Folder, PartFile
+from downloader.transfer.part_file import Folder, remove_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,11 +66,12 @@ READ_LINES = 64
 LOW_WATER = 256
 # The longest that the loop waits for anything; also how often progress may be drawn.
 LONGEST_WAIT_SECONDS = 0.1
-# After a stop: for results of what was cut off, and then for workers to end. Together
-# with the report's writing they keep to the five seconds that are promised.
+# After a stop: for results of what was cut off, for workers to end, and, counted from
+# the stop, for reading the rest of the list. With the report's writing they keep to the
+# five seconds that are promised.
 DRAIN_SECONDS = 2.0
 GRACE_SECONDS = 1.5
-READ_REST_SECONDS = 0.75
+READ_REST_SECONDS = 3.0
 
 _INTERRUPTED = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
 _NOT_TRIED = Failure(ErrorKind.NOT_TRIED, "the run was stopped before its turn")
@@ -85,8 +86,8 @@ class Session:
         progress: Who is told how it goes.
 
     Raises:
-        UsageError: The output folder is a file, or a strategy is not to be had.
-        DiskError: The output folder cannot be made.
+        UsageError: The output folder is a file or cannot be made, or a strategy is not
+            to be had.
         ManifestError: Its record cannot be opened.
     """
 
@@ -99,7 +100,10 @@ class Session:
         self._root = prepare_output(settings.output)
         self._record_folder = prepare_folder(self._root)
         self._manifest: Manifest | None = Manifest(self._record_folder)
-        self._ledger = Ledger(self._record_folder)
+        try:
+            self._ledger = Ledger(self._record_folder)
+        except (sqlite3.Error, OSError) as error:
+            raise ManifestError(self._record_folder, str(error)) from error
         self._intake = Intake(
             self._ledger, settings.layout, is_portable=settings.portable_names
         )
@@ -215,7 +219,7 @@ class Session:
 
     def _open_strategy(self, first: Entry) -> Strategy:
         """Only with the first URL is it known whom the secret headers are for."""
-        plan = make_plan(self._settings, self._root, self._workers, first)
+        plan = make_plan(self._settings, self._root, first)
         if plan.headers.sensitive:
             names = ", ".join(sorted({name for name, _ in plan.headers.sensitive}))
             logger.warning(
@@ -318,7 +322,7 @@ class Session:
     def _reclaim(self, entry: Entry) -> None:
         """Remove what a dead worker left behind."""
         folder = Folder(self._root)
-        PartFile(folder, entry.path).discard()
+        remove_part(folder, entry.path)
         folder.close()
 
     # Records
@@ -362,7 +366,7 @@ class Session:
 
     def _give_up_rest(self) -> None:
         """After a stop: give the rest of the list its rows, as far as time allows."""
-        until = time.monotonic() + READ_REST_SECONDS
+        until = (self._stopped_at or time.monotonic()) + READ_REST_SECONDS
         while not self._feed.is_done and time.monotonic() < until:
             lines = self._feed.take(READ_LINES)
             if not lines:

@@ -31,6 +31,8 @@ _BLOCK_BYTES = 256 << 10
 # What is kept of an endless line: more than any URL may have, so that it is refused.
 _LONGEST_LINE = 20_000
 _URL = re.compile(r"https?://", re.IGNORECASE)
+# A URL of another scheme is a bad line, not a list that cannot be read.
+_ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
@@ -184,7 +186,7 @@ def as_requests(urls: Iterable[str | Request]) -> Iterator[Request]:
 def _open(
     number: int, argument: str, opened: contextlib.ExitStack
 ) -> tuple[Iterable[Request], bool]:
-    if is_url(argument):
+    if is_url(argument) or (_ANY_URL.match(argument) and not os.path.exists(argument)):
         return [Request(argument, f"argument {number}")], False
     name = "stdin" if argument == STDIN else argument
     try:

@@ -19,7 +19,7 @@ async def tick(ticks: list[float]) -> None:
 async def download(urls: list[str]) -> None:
     ticks: list[float] = []
     ticker = asyncio.create_task(tick(ticks))
-    with Downloader(output="downloads") as downloader:
+    async with Downloader(output="downloads") as downloader:
         async for outcome in downloader.astream(urls):
             print(outcome.status, outcome.path or outcome.error)
     ticker.cancel()

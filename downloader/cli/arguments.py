@@ -140,7 +140,7 @@ VERBS = {
         summary="download what lists or arguments name",
         description="Download every URL of the lists and arguments given.\n\n"
         "LIST-or-URL is a URL, a file with a URL a line, or - for standard input.\n"
-        "Call it again to go on where it stopped: what is there is not fetched twice.",
+        "A file that is already there is fetched again and replaced.",
         operand="LIST-or-URL",
         options=(*OPTIONS, CONFIG),
         examples=(

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from downloader.cli.arguments import DEMO_OPTIONS
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+MOST_DESCRIPTORS = 65_536
 FAILED = 1
 USAGE = 2
 
@@ -155,6 +156,7 @@ def _own_value(option: Option, value: object) -> object:
 def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -> int:
     from downloader import progress
 
+    _allow_many_descriptors()
     display = progress.make(
         settings_quiet=settings.quiet, show=settings.progress, stream=sys.stderr
     )
@@ -167,11 +169,31 @@ def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -
             report.close()
 
 
+def _allow_many_descriptors() -> None:
+    """Use the descriptors that the system would give for the asking, as browsers do.
+
+    Each transfer takes a socket and a file, and 1,024 is a common limit to begin with.
+    """
+    try:
+        import resource
+    except ImportError:
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (min(wanted, MOST_DESCRIPTORS), hard)
+            )
+
+
 def _finish(report: Report, settings: Settings) -> int:
     # Quiet means errors only, so that a nightly job is silent when all went well.
     text = report.failures_text() if settings.quiet else report.text()
     if text:
         say(text)
+    if not report.summary.lines and not settings.quiet:
+        complain("nothing was asked for: the list has no URL in it", "warning")
     status = report.exit_code
     if not _write_report(report, settings.report):
         status = FAILED
@@ -214,7 +236,7 @@ class _LineHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         level, message = record.levelname.lower(), record.getMessage()
         if self._display.takes_notes:
-            self._display.note(f"{level}: {message}")
+            self._display.note(f"downloader: {level}: {message}")
         else:
             complain(message, level)
 

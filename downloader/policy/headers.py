@@ -104,10 +104,28 @@ def _add(fields: dict[str, tuple[str, str]], pairs: Pairs) -> None:
     fields.update(fresh)
 
 
+# RFC 9110 §5.6.2, and §5.5: a NUL, CR or LF in a value is dangerous.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DANGEROUS = re.compile(r"[\0\r\n]")
+# All fields of a head together. http.client has no such bound, aiohttp neither.
+MOST_HEAD_BYTES = 256 << 10
+
+
 def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.2)."""
+    """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.2).
+
+    Raises:
+        ValueError: A name is no token, a value holds a NUL or a line break, or all of
+            them are too large; libraries differ in what they let through.
+    """
     joined: dict[str, str] = {}
+    size_bytes = 0
     for name, value in pairs:
+        if not _TOKEN.fullmatch(name) or _DANGEROUS.search(value):
+            raise ValueError(name)
+        size_bytes += len(name) + len(value) + 4
+        if size_bytes > MOST_HEAD_BYTES:
+            raise ValueError(name)
         key = name.lower()
         joined[key] = f"{joined[key]}, {value}" if key in joined else value
     return joined

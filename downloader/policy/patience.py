@@ -61,7 +61,7 @@ class Patience:
         self._received_bytes += size_bytes
 
     def paused(self, seconds: float, now: float) -> None:
-        """We ourselves held the transfer back; that is not the server's doing."""
+        """We ourselves hold the transfer back until `now`; that is not the server's doing."""
         self._since = now
         self._started_at += seconds
 
@@ -76,9 +76,12 @@ class Patience:
             return Failure(ErrorKind.TIMEOUT, self.complaint())
         if self._phase != "receiving":
             return None
-        window = max(self._timeout, FLOOR_WINDOW_SECONDS)
         spent = now - self._started_at
-        if spent <= window or self._received_bytes >= FLOOR_BYTES_PER_SECOND * spent:
+        if spent <= max(self._timeout, FLOOR_WINDOW_SECONDS):
+            return None
+        if self._received_bytes >= FLOOR_BYTES_PER_SECOND * spent:
+            # A window that was well; the next begins, so that no past makes up for it.
+            self._started_at, self._received_bytes = now, 0
             return None
         average = self._received_bytes / spent
         return Failure(

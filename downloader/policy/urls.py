@@ -154,9 +154,20 @@ def _parse_any(text: str) -> Url:
         _check_backslash(authority)
         host, port_text = _split_port(place)
         port = _port(port_text, scheme)
-        return Url(scheme, host, port, _target(path, query), _credentials(userinfo))
+        url = Url(scheme, host, port, _target(path, query), _credentials(userinfo))
+        return _checked_length(url)
     except ValueError as fault:
         raise _refusal(trimmed, str(fault)) from None
+
+
+def _checked_length(url: Url) -> Url:
+    """The URL, if what is sent is no longer than what may be read: repair lengthens."""
+    length = len(url.text)
+    if length > MAX_LENGTH:
+        raise ValueError(
+            f"is {length} characters long as it is sent, {MAX_LENGTH} are the most"
+        )
+    return url
 
 
 def _refusal(text: str, fault: str) -> InvalidUrl:
@@ -384,7 +395,11 @@ def join(base: Url, location: str) -> Url:
     if location.startswith("//"):
         return parse(f"{base.scheme}:{location}")
     _check_characters(location)
-    return base._replace(target=_joined_target(base.target, location.partition("#")[0]))
+    target = _joined_target(base.target, location.partition("#")[0])
+    try:
+        return _checked_length(base._replace(target=target))
+    except ValueError as fault:
+        raise _refusal(location, str(fault)) from None
 
 
 def _joined_target(target: str, reference: str) -> str:

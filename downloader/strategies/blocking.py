@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 class BlockingWorker:
     """One thread's driver, with the folder and the connections that belong to it."""
 
-    def __init__(self, engine: Engine, watchdog: Watchdog) -> None:
-        self._driver = RequestsDriver(engine, watchdog, Folder(engine.plan.root))
+    def __init__(
+        self, engine: Engine, watchdog: Watchdog, most_open_folders: int = 16
+    ) -> None:
+        folder = Folder(engine.plan.root, most_open_folders)
+        self._driver = RequestsDriver(engine, watchdog, folder)
 
     def steps(
         self, attempt: Attempt, tell: Callable[[Moved], None]

@@ -92,6 +92,9 @@ class Threads:
         self._inbox: Inbox[Fact] = Inbox()
         self._local = threading.local()
         self._workers: list[BlockingWorker] = []
+        self._threads: list[threading.Thread] = []
+        # Together they keep some hundred folders open, whatever their number.
+        self._most_open_folders = max(1, min(16, 128 // workers))
         self._free = workers
         self._pool = ThreadPoolExecutor(
             workers, thread_name_prefix="downloader", initializer=self._begin_thread
@@ -128,16 +131,18 @@ class Threads:
         """Threads that still hang after the time are left behind; the process's end ends them."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         until = time.monotonic() + grace_seconds
-        for thread in threading.enumerate():
-            if thread.name.startswith("downloader_"):
-                thread.join(max(0.0, until - time.monotonic()))
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         for worker in self._workers:
             worker.close()
         self._watchdog.close()
         self._engine.close()
 
     def _begin_thread(self) -> None:
-        self._local.worker = BlockingWorker(self._engine, self._watchdog)
+        self._threads.append(threading.current_thread())
+        self._local.worker = BlockingWorker(
+            self._engine, self._watchdog, self._most_open_folders
+        )
         self._workers.append(self._local.worker)
 
     def _run(self, attempt: Attempt) -> None:

@@ -19,6 +19,8 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import msgspec
+
 from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure, Returned
 from downloader.strategies import frames, pooled
@@ -66,6 +68,7 @@ class Processes:
         self._usage: dict[int, WorkerUsage] = {}
         self._size = BatchSize()
         self._generation = 0
+        self._stop: Failure | None = None
         self._fruitless = 0
         self._bytes_per_second = plan.bytes_per_second
         cells = _context.RawArray(c_longlong, Board.size(len(self._seats)))
@@ -107,6 +110,7 @@ class Processes:
         self._inbox.wake()
 
     def cancel(self, failure: Failure) -> None:
+        self._stop = failure
         self._board.end_all()
 
     def limit(self, bytes_per_second: float | None) -> None:
@@ -138,10 +142,19 @@ class Processes:
             return
         self._fruitless = 0
         self._free(batch)
-        facts += told.results
+        facts += [self._with_reason(result) for result in told.results]
         facts += [Returned(attempt_id) for attempt_id in told.returned]
         self._usage[told.usage.pid] = told.usage
         self._size.learn(told.results)
+
+    def _with_reason(self, result: AttemptResult) -> AttemptResult:
+        """A worker that was told to stop does not know why; the board has but one bit."""
+        failure = result.failure
+        if self._stop is None or failure is None:
+            return result
+        if failure.kind != ErrorKind.INTERRUPTED:
+            return result
+        return msgspec.structs.replace(result, failure=self._stop)
 
     def _free(self, batch: _Batch) -> None:
         del self._in_flight[batch.seat]
@@ -197,12 +210,14 @@ class Processes:
         return list((self._pool._processes or {}).values())  # noqa: SLF001
 
     def _make_pool(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(
-            self._workers,
-            mp_context=_context,
-            initializer=pooled.begin,
-            initargs=(self._plan, self._cells),
-        )
+        # Already its making starts a program: multiprocessing's resource tracker.
+        with _spawning():
+            return ProcessPoolExecutor(
+                self._workers,
+                mp_context=_context,
+                initializer=pooled.begin,
+                initargs=(self._plan, self._cells),
+            )
 
 
 def _end(processes: list[Any]) -> None:

@@ -20,7 +20,6 @@ from aiohttp import abc, client_exceptions, client_proto, http_exceptions
 from yarl import URL
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
-from downloader.policy import headers
 from downloader.transfer import faults
 from downloader.transfer.limits import (
     MOST_HEAD_FIELDS,
@@ -95,7 +94,9 @@ class AiohttpDriver:
             if watch.failure is None:
                 raise
             task.uncancel()
-            transfer.fail(watch.failure)
+            # Cut off while a body of no interest was drained, it has its result already.
+            if transfer.result is None:
+                transfer.fail(watch.failure)
         finally:
             _WATCH.reset(token)
             del self._live[id(watch)]
@@ -127,8 +128,9 @@ class AiohttpDriver:
         while transfer.result is None:
             response = await self._send(transfer)
             try:
-                pairs = _pairs(response)
-                if transfer.head(response.status, headers.fields(pairs)):
+                if response.version not in _VERSIONS:
+                    raise faults.malformed()
+                if transfer.head(response.status, _pairs(response)):
                     await self._receive(response, transfer)
                     transfer.end()
                 elif transfer.is_worth_draining():
@@ -172,9 +174,9 @@ class AiohttpDriver:
             pause_seconds = transfer.chunk(data)
             if pause_seconds:
                 await asyncio.sleep(pause_seconds)
-                transfer.waited(pause_seconds)
 
 
+_VERSIONS = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
 _WATCH: ContextVar[Watch] = ContextVar("watch")
 
 

@@ -7,6 +7,4 @@ from __future__ import annotations
 MOST_INTERIM_ANSWERS = 32
 # One line of a response head, and how many of them: http.client's own bounds.
 MOST_LINE_BYTES = 65_536
-MOST_HEAD_FIELDS = 100
-# All the lines of a head together.
-MOST_HEAD_BYTES = 256 << 10
+MOST_HEAD_FIELDS = 99

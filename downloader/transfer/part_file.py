@@ -41,16 +41,16 @@ class Folder:
 
     Args:
         root: Its path, which must exist and may itself be a link.
+        most_open: Descriptors of folders below it to keep open; few, since `ulimit -n`
+            counts them.
 
     Raises:
         DiskError: It cannot be opened.
     """
 
-    # Open descriptors of folders, the latest used last; few, since `ulimit -n` counts.
-    MOST_OPEN = 16
-
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, most_open: int = 16) -> None:
         self._root = root
+        self._most_open = most_open
         self._open: OrderedDict[str, int] = OrderedDict()
         self._root_fd: int | None = None
         self._is_closed = False
@@ -90,7 +90,7 @@ class Folder:
         if descriptor is None:
             descriptor = self._walk(self._root_fd, parent)
             self._open[parent] = descriptor
-            if len(self._open) > self.MOST_OPEN:
+            if len(self._open) > self._most_open:
                 os.close(self._open.popitem(last=False)[1])
         else:
             self._open.move_to_end(parent)
@@ -154,11 +154,6 @@ class PartFile:
         # An attempt that was cancelled, or broke, may have nobody left to end it.
         self._close()
 
-    @property
-    def is_open(self) -> bool:
-        """True between `open` and `commit`, `keep` or `discard`."""
-        return self._fd is not None
-
     def open(self, offset_bytes: int) -> None:
         """Begin to write at an offset; 0 starts a fresh file, whatever lay there.
 
@@ -202,12 +197,14 @@ class PartFile:
         """
         assert self._fd is not None
         with _translated("finish", self._path):
-            modified_ns = os.fstat(self._fd).st_mtime_ns
-            self._close()
+            written = os.fstat(self._fd)
             parent, name = self._folder.locate(self._path)
+            if not _is_same(written, part_name(name), parent):
+                raise DiskError("finish", self._path, "its part was taken away")
+            self._close()
             _refuse_irregular(name, parent, self._path)
             os.replace(part_name(name), name, src_dir_fd=parent, dst_dir_fd=parent)
-        return self._digest.hexdigest(), modified_ns
+        return self._digest.hexdigest(), written.st_mtime_ns
 
     def keep(self) -> int:
         """Leave the part for another attempt; its size in bytes."""
@@ -215,11 +212,14 @@ class PartFile:
         return self.size_bytes
 
     def discard(self) -> None:
-        """Remove the part; what cannot be removed is left."""
-        self._close()
+        """Remove the part, if it is the one written here; what cannot be removed is left."""
+        if self._fd is None:
+            return
         with contextlib.suppress(OSError, DiskError):
             parent, name = self._folder.locate(part_name(self._path))
-            os.unlink(name, dir_fd=parent)
+            if _is_same(os.fstat(self._fd), name, parent):
+                os.unlink(name, dir_fd=parent)
+        self._close()
 
     def _reopen(self, name: str, parent: int | None, offset_bytes: int) -> int:
         descriptor = os.open(name, _RESUME_FLAGS, dir_fd=parent)
@@ -247,6 +247,23 @@ class PartFile:
         if self._fd is not None:
             descriptor, self._fd = self._fd, None
             os.close(descriptor)
+
+
+def remove_part(folder: Folder, path: str) -> None:
+    """Remove the part that a dead worker left for `path`; only a regular file is one."""
+    with contextlib.suppress(OSError, DiskError):
+        parent, name = folder.locate(part_name(path))
+        if stat.S_ISREG(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=parent)
+
+
+def _is_same(written: os.stat_result, name: str, parent: int | None) -> bool:
+    """True if a name still stands for the very file: another run may share the folder."""
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (found.st_dev, found.st_ino) == (written.st_dev, written.st_ino)
 
 
 def _create(name: str, parent: int | None, path: str) -> int:

@@ -19,7 +19,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         proxies: Proxy URL by scheme, and `no` for the exceptions.
         cacert: A file or folder of certificates to trust instead of the system's.
         verifies_tls: False to take any certificate.
-        connections: Transfers that this worker process may have under way at once.
     """
 
     root: str
@@ -30,4 +29,3 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     proxies: dict[str, str] = {}
     cacert: str | None = None
     verifies_tls: bool = True
-    connections: int = 1

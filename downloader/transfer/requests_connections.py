@@ -20,9 +20,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
+from downloader.policy.headers import MOST_HEAD_BYTES
 from downloader.transfer import faults
 from downloader.transfer.limits import (
-    MOST_HEAD_BYTES,
     MOST_INTERIM_ANSWERS,
     MOST_LINE_BYTES,
 )
@@ -81,7 +81,7 @@ class Line:
         self._socket = None
         patience = self._watch.patience
         remaining = patience.remaining_seconds(time.monotonic())
-        addresses = self._engine.resolver.resolve(host, port, remaining)
+        addresses = self._engine.resolver.resolve(host, port, remaining, self._is_over)
         error: OSError | None = None
         for left in range(len(addresses), 0, -1):
             remaining = patience.remaining_seconds(time.monotonic())
@@ -95,6 +95,9 @@ class Line:
         if isinstance(error, TimeoutError):
             raise faults.timeout(patience.complaint()) from error
         raise faults.no_connection(faults.reason([error])) from error
+
+    def _is_over(self) -> bool:
+        return self._watch is None or self._watch.failure is not None
 
     def _dial_one(
         self, address: Address, timeout_seconds: float, options: Any
@@ -126,6 +129,7 @@ class Line:
                 socket.socket.shutdown(in_use, socket.SHUT_RDWR)
 
 
+_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
 # RFC 9112 §7.1, with the blanks that §7.1.1 tells recipients to bear.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
@@ -180,10 +184,21 @@ class _Answer(http.client.HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MOST_INTERIM_ANSWERS + 1):
             version, status, reason = super()._read_status()  # type: ignore[misc] # private, but the only seam: begin() skips 100 alone
+            if version not in _VERSIONS:
+                raise UnusableHead("another version than HTTP/1.0 and 1.1")
             if not 100 <= status < 200 or status == 101:  # noqa: PLR2004 - RFC 9110 §15.2
                 return version, status, reason
             http.client.parse_headers(self.fp)
         raise UnusableHead("interim answers without end")
+
+    def _get_chunk_left(self) -> int | None:
+        """As http.client's, which throws away whatever stands where a chunk must end."""
+        if not self.chunk_left and self.chunk_left is not None:
+            if self._safe_read(2) != b"\r\n":  # type: ignore[attr-defined] # private, as below
+                raise BadChunk("a chunk is longer than its size")
+            self.chunk_left = None
+        left: int | None = super()._get_chunk_left()  # type: ignore[misc] # private, see below
+        return left
 
     def _read_next_chunk_size(self) -> int:
         """As http.client's, but strict: it would take `-5`, `0x10` and `1_0`."""
@@ -194,6 +209,20 @@ class _Answer(http.client.HTTPResponse):
         if size is None:
             raise BadChunk("a chunk's size is no number")
         return int(size[1], 16)
+
+    def _read_and_discard_trailer(self) -> None:
+        """As http.client's, which takes any end of the connection for the trailer's."""
+        size_bytes = 0
+        while size_bytes <= MOST_HEAD_BYTES:
+            line = self.fp.readline(MOST_LINE_BYTES + 1)
+            if not line.endswith(b"\n"):
+                raise http.client.IncompleteRead(b"")
+            if line in {b"\r\n", b"\n"}:
+                return
+            if b":" not in line:
+                raise BadChunk("the trailer has a line without a colon")
+            size_bytes += len(line)
+        raise BadChunk("the trailer is too large")
 
 
 class _Watched(HTTPConnection):

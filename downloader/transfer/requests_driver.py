@@ -24,7 +24,6 @@ from urllib3 import exceptions as urllib3_errors
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
 from downloader.models import ErrorKind
-from downloader.policy import headers
 from downloader.transfer import faults
 from downloader.transfer.requests_connections import (
     Adapter,
@@ -89,12 +88,12 @@ class RequestsDriver:
         except (TransportError, DiskError, InvalidUrl) as error:
             if watch.failure is None:
                 transfer.fail_with(error)
+            else:
+                transfer.fail(watch.failure)
         finally:
             self._watchdog.live.pop(id(watch), None)
             self._line.end()
-        if watch.failure is not None and (
-            transfer.result is None or transfer.result.failure is not None
-        ):
+        if transfer.result is None and watch.failure is not None:
             transfer.fail(watch.failure)
         assert transfer.result is not None
         return transfer.result
@@ -109,7 +108,7 @@ class RequestsDriver:
             raw = self._send(transfer)
             is_whole = False
             try:
-                if transfer.head(raw.status, headers.fields(raw.headers.items())):
+                if transfer.head(raw.status, raw.headers.items()):
                     yield from self._receive(raw, transfer)
                     is_whole = watch.failure is None
                     if is_whole:
@@ -155,7 +154,6 @@ class RequestsDriver:
             pause_seconds = transfer.chunk(data)
             if pause_seconds:
                 self._engine.pause(pause_seconds)
-                transfer.waited(pause_seconds)
             yield
 
 

@@ -7,19 +7,25 @@ for as long as it likes, and an answer serves everyone for a minute.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import queue
 import socket
 import threading
 import time
 from concurrent.futures import Future
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from downloader.errors import TransportError
 from downloader.models import ErrorKind
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # No shorter than what browsers keep (Firefox: 60 s), no longer than most records live.
 KEPT_SECONDS = 60.0
+# How long a wait goes on before it looks whether it is still wanted.
+SLICE_SECONDS = 0.2
 # Names looked up at once. Look-ups wait, they do not compute.
 THREADS = 16
 
@@ -54,18 +60,32 @@ class Resolver:
         with self._lock:
             return self._ask_locked((host, port))
 
-    def resolve(self, host: str, port: int, timeout_seconds: float) -> list[Address]:
+    def resolve(
+        self,
+        host: str,
+        port: int,
+        timeout_seconds: float,
+        is_over: Callable[[], bool] = lambda: False,
+    ) -> list[Address]:
         """A name's addresses, waited for.
+
+        Args:
+            host: The name.
+            port: The port that the addresses are for.
+            timeout_seconds: How long to wait.
+            is_over: Asked several times a second; True ends the wait.
 
         Raises:
             TransportError: There is none (`dns`), or no answer came in time (`timeout`).
         """
-        try:
-            return self.ask(host, port).result(timeout_seconds)
-        except TimeoutError:
-            raise TransportError(
-                ErrorKind.TIMEOUT, f"no address for {host} within {timeout_seconds:g} s"
-            ) from None
+        answer = self.ask(host, port)
+        until = time.monotonic() + timeout_seconds
+        while (left := until - time.monotonic()) > 0 and not is_over():
+            with contextlib.suppress(TimeoutError):
+                return answer.result(min(left, SLICE_SECONDS))
+        raise TransportError(
+            ErrorKind.TIMEOUT, f"no address for {host} within {timeout_seconds:g} s"
+        )
 
     def close(self) -> None:
         """Let the threads end; one that hangs in a look-up is a daemon and left behind."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
 from downloader.models import (
+    STOPPED,
     AttemptResult,
     ErrorKind,
     Failure,
@@ -22,12 +23,13 @@ from downloader.models import (
     Partial,
     Saved,
 )
-from downloader.policy.exchange import Exchange, Follow, Leave, Receive
+from downloader.policy import headers
+from downloader.policy.exchange import MALFORMED, Exchange, Follow, Leave, Receive
 from downloader.policy.patience import Patience
 from downloader.transfer.part_file import PartFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from downloader.models import Attempt
     from downloader.policy.urls import Url
@@ -99,13 +101,24 @@ class Transfer:
         """The next request's header fields."""
         return self._exchange.request_fields()
 
-    def head(self, status: int, answer: dict[str, str]) -> bool:
+    def head(self, status: int, pairs: Iterable[tuple[str, str]]) -> bool:
         """Take a final response head in.
+
+        Args:
+            status: Its status code.
+            pairs: Its fields as they came, read as Latin-1 (RFC 9110 §5.5).
 
         Returns:
             True if a body is to be read now. Otherwise the answer's body is of no
             interest: the attempt has its `result`, or goes on with another request.
+
+        Raises:
+            TransportError: The fields are malformed.
         """
+        try:
+            answer = headers.fields(pairs)
+        except ValueError as error:
+            raise TransportError(ErrorKind.PROTOCOL, MALFORMED) from error
         verdict = self._exchange.judge_head(status, answer, datetime.now(UTC))
         match verdict:
             case Follow():
@@ -145,11 +158,11 @@ class Transfer:
         else:
             self._part.write(data)
             self._tell_progress(now)
-        return self._take(size_bytes, now)
-
-    def waited(self, seconds: float) -> None:
-        """The driver held the transfer back for so long, as `chunk` asked."""
-        self.patience.paused(seconds, time.monotonic())
+        pause_seconds = self._take(size_bytes, now)
+        if pause_seconds:
+            # Known beforehand: nobody shall take our own pause for the server's silence.
+            self.patience.paused(pause_seconds, now + pause_seconds)
+        return pause_seconds
 
     def end(self) -> AttemptResult:
         """Take the body's end in; the file gets its name if it is whole."""
@@ -176,7 +189,9 @@ class Transfer:
 
     def fail(self, failure: Failure) -> AttemptResult:
         """End with a failure; a part that may be gone on with stays."""
-        self.result = self._make(failure=failure, partial=self._put_aside())
+        is_stopped = failure.kind in STOPPED
+        partial = self._put_aside(keeps_all=is_stopped)
+        self.result = self._make(failure=failure, partial=partial)
         return self.result
 
     def fail_with(
@@ -202,8 +217,11 @@ class Transfer:
             chunks, self._pending = self._pending, []
             self._part.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
-    def _put_aside(self) -> Partial | None:
-        """Keep the part if a validator lets a later attempt go on with it."""
+    def _put_aside(self, *, keeps_all: bool) -> Partial | None:
+        """Keep the part if a validator lets a later attempt go on with it.
+
+        Who stopped the run may want what has come by then, so that it is kept anyway.
+        """
         if self._receive is None:
             return self._exchange.partial
         validator = self._exchange.validator()
@@ -211,10 +229,12 @@ class Transfer:
             self._flush()
         except DiskError:
             validator = None
-        if validator is None or not self._part.size_bytes:
+        if not self._part.size_bytes or (validator is None and not keeps_all):
             self._part.discard()
             return None
         size_bytes = self._part.keep()
+        if validator is None:
+            return None
         return Partial(size_bytes, validator, self._receive.total_bytes)
 
     def _tell_progress(self, now: float) -> None:

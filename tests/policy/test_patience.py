@@ -115,7 +115,24 @@ class TestFloor:
         clock.received(2_000, 119.0)
 
         assert clock.verdict(120.0) is None
+
+    def test_less_than_the_floor_is_too_slow(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(1_999, 119.0)
+
         assert kind(clock.verdict(120.1)) == ErrorKind.TOO_SLOW
+
+    def test_a_quick_beginning_makes_up_for_nothing(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.received(10_000_000, 101.0)
+        window_seconds = clock.timeout_seconds + 1
+        clock.received(1, 100.0 + window_seconds)
+        clock.verdict(100.0 + window_seconds)
+        clock.received(1, 100.0 + 2 * window_seconds)
+
+        assert kind(clock.verdict(100.0 + 2 * window_seconds)) == ErrorKind.TOO_SLOW
 
     def test_next_body_is_measured_afresh(self) -> None:
         clock = patience()

@@ -133,7 +133,6 @@ def test_until_commit_the_final_name_is_not_there(folder, out):
     part.open(0)
     part.write(b"x")
 
-    assert part.is_open
     assert tree(out) == ["h", "h/a.part"]
     part.discard()
 
@@ -156,7 +155,6 @@ def test_discard_leaves_nothing_and_may_be_called_again(folder, out):
     part.discard()
     part.discard()
 
-    assert not part.is_open
     assert tree(out) == []
 
 
@@ -231,7 +229,7 @@ def test_many_deep_folders_are_made_and_no_descriptor_stays(kind, out):
     during = len(os.listdir("/proc/self/fd"))
     folder.close()
 
-    assert during - before <= Folder.MOST_OPEN + 1
+    assert during - before <= 16 + 1
     assert len(os.listdir("/proc/self/fd")) == before
     assert sum(path.is_file() for path in out.rglob("*")) == 1000
 
