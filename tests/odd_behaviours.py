@@ -94,9 +94,12 @@ def slow(x):
     content = x.body(x.number(0))
     x.head(headers=[("Content-Length", len(content))])
     seconds = float(x.text(1, "1"))
-    for piece in _pieces(content, 10):
+    *pieces, last = _pieces(content, 10) or [b""]
+    for piece in pieces:
         x.pause(seconds / 10)
         x.send(piece)
+    x.pause(seconds / 10)
+    x.send_last(last)
     return After.KEEP
 
 

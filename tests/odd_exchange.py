@@ -41,6 +41,7 @@ class Exchange:
     fields: list[tuple[str, str]]
     hit: int
     headers: dict[str, str] = field(init=False)
+    has_left: bool = field(init=False, default=False)
 
     def __post_init__(self):
         self.headers = {name.lower(): value for name, value in self.fields}
@@ -67,19 +68,30 @@ class Exchange:
     def send(self, data):
         self.connection.sendall(data)
 
-    def head(self, status=200, headers=(), version="HTTP/1.1", end=b"\r\n"):
+    def send_last(self, data):
+        """Send an answer's end; who has it may ask again before this thread goes on."""
+        self.server.leave(self)
+        self.send(data)
+
+    def head(
+        self, status=200, headers=(), version="HTTP/1.1", end=b"\r\n", is_last=False
+    ):
         """Send a status line and headers; values may be bytes to go out raw."""
         lines = [f"{version} {status} Odd\r\n".encode()]
         for name, value in headers:
             raw = value if isinstance(value, bytes) else str(value).encode("latin-1")
             lines.append(name.encode() + b": " + raw + b"\r\n")
+        if is_last:
+            self.server.leave(self)
         self.send(b"".join([*lines, end]))
 
     def reply(self, content=b"", status=200, headers=(), **head):
         """A whole answer with its length, after which the connection stays."""
-        self.head(status, [*headers, ("Content-Length", len(content))], **head)
-        if self.method != "HEAD":
-            self.send(content)
+        is_all = self.method == "HEAD" or not content
+        fields = [*headers, ("Content-Length", len(content))]
+        self.head(status, fields, is_last=is_all, **head)
+        if not is_all:
+            self.send_last(content)
         return After.KEEP
 
     def pause(self, seconds):

@@ -181,7 +181,13 @@ class OddServer:
         try:
             return odd_behaviours.answer(exchange)
         finally:
-            with self._changed:
+            self.leave(exchange)
+
+    def leave(self, exchange):
+        """The exchange's answer is out, or about to be: it is no longer in flight."""
+        with self._changed:
+            if not exchange.has_left:
+                exchange.has_left = True
                 self.in_flight -= 1
                 self._changed.notify_all()
 
