@@ -35,14 +35,9 @@ from downloader.planning import (
     make_plan,
     prepare_output,
 )
-from downloader.policy.frontier import (
-    Finished,
-    Frontier,
-    Redirected,
-    Retrying,
-    Ticket,
-)
+from downloader.policy.frontier import Frontier
 from downloader.policy.redaction import redact_secrets
+from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
 from downloader.report import Report
 from downloader.strategies.contract import load
 from downloader.strategies.results import peak_bytes

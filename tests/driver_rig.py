@@ -72,10 +72,14 @@ def nobody(moved):
 
 
 class Script:
-    """A server that sends the same bytes to every connection, after its request's head."""
+    """A server that sends the same bytes to every connection, after its request's head.
 
-    def __init__(self, answer):
+    With `then_silence` it sends no end behind them, and waits until the client closes.
+    """
+
+    def __init__(self, answer, *, then_silence=False):
         self._answer = answer
+        self._then_silence = then_silence
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/file"
         self.connections = 0
@@ -104,3 +108,5 @@ class Script:
                 while b"\r\n\r\n" not in received:
                     received += connection.recv(65536)
                 connection.sendall(self._answer)
+                while self._then_silence and connection.recv(65536):
+                    pass

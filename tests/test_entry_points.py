@@ -85,6 +85,19 @@ def test_no_worker_takes_modules_from_the_folder_it_runs_in(odd, tmp_path, name)
 
 
 @every_strategy
+def test_no_helper_process_takes_packages_from_the_current_folder(odd, tmp_path, name):
+    marker = tmp_path / "marker"
+    package = tmp_path / "here" / "multiprocessing"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    argv = ["-m", "downloader", "fetch", "-s", name, "-j", "2", odd.url("/ok/10")]
+    run(argv, package.parent)
+
+    assert not marker.exists()
+    assert odd.hits == {"/ok/10": 1}
+
+
+@every_strategy
 def test_fetch_works_inside_a_running_event_loop(odd, tmp_path, name):
     async def call():
         return fetch(odd.url("/ok/1000"), strategy=name, output=tmp_path)

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 
 import pytest
+from driver_rig import Script
 
 from downloader import Downloader, InvalidSettings, Request, Settings, UsageError, fetch
 from downloader import library as module
@@ -52,6 +53,31 @@ def test_fetch_takes_one_request_and_names_its_source(odd):
     (row,) = report
     assert (row.error, row.url) == ("invalid_url", "nonsense")
     assert row.detail.startswith("my list:7: ")
+
+
+@STRATEGIES
+def test_what_is_too_long_only_as_it_is_sent_is_a_row_and_ends_no_run(odd, strategy):
+    location = b"http://127.0.0.1/" + "é".encode() * 6000
+    answer = b"HTTP/1.1 302 Found\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n"
+    with Script(answer % location) as server:
+        urls = [odd.url("ok/1"), "http://h/" + "é" * 6000, server.url, odd.url("ok/2")]
+        report = fetch(urls, strategy=strategy)
+
+    assert [row.error for row in report] == [None, "invalid_url", "blocked", None]
+
+
+@STRATEGIES
+def test_a_body_of_no_interest_that_stalls_does_not_change_the_answer(odd, strategy):
+    head = b"HTTP/1.1 %b\r\nContent-Length: 50\r\n\r\nno"
+    redirect = b"302 Found\r\nLocation: " + odd.url("ok/10").encode()
+    with (
+        Script(head % b"404 Not Found", then_silence=True) as missing,
+        Script(head % redirect, then_silence=True) as moved,
+    ):
+        report = fetch([missing.url, moved.url], strategy=strategy, timeout=1)
+
+    assert [(row.error, row.bytes) for row in report] == [("http_404", 0), (None, 10)]
+    assert [row.attempts for row in report] == [1, 1]
 
 
 def test_fetch_of_nothing_is_a_report_of_nothing():

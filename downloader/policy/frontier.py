@@ -18,12 +18,13 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from downloader.models import Attempt, ErrorKind
 from downloader.policy import retry, urls
+from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,73 +48,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     per_host: int | None = 8
     retry: retry.RetryRules = retry.RetryRules()
-
-
-class Ticket:
-    """A request under way through the frontier, with all that befell it."""
-
-    __slots__ = (
-        "entry",
-        "history",
-        "hops",
-        "http_status",
-        "origin",
-        "partial",
-        "seconds",
-        "url",
-    )
-
-    def __init__(self, entry: Entry) -> None:
-        self.entry = entry
-        self.history = retry.History()
-        self.url = entry.url
-        self.hops = 0
-        self.origin: str | None = None
-        self.partial: Partial | None = None
-        self.seconds = 0.0
-        self.http_status: int | None = None
-
-    def next_attempt(self, attempt_id: int) -> Attempt:
-        """The attempt that a worker is to run now."""
-        return Attempt(
-            attempt_id,
-            self.url,
-            self.entry.path,
-            self.history.number,
-            self.hops,
-            self.entry.credentials,
-            self.partial,
-            self.origin,
-        )
-
-    def restart(self) -> None:
-        """Go back to the list's own URL for the next try."""
-        self.url, self.hops, self.origin = self.entry.url, 0, None
-
-
-class Finished(NamedTuple):
-    """The end of a request: the file, or the failure that nothing more helps against."""
-
-    ticket: Ticket
-    saved: Saved | None
-    failure: Failure | None
-
-
-class Retrying(NamedTuple):
-    """A request that waits for another try."""
-
-    ticket: Ticket
-    failure: Failure
-    delay_seconds: float
-
-
-class Redirected(NamedTuple):
-    """A request that queues at another host now."""
-
-    ticket: Ticket
-
-
-Verdict = Finished | Retrying | Redirected
 
 
 class _Host:

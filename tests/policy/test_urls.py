@@ -262,6 +262,13 @@ class TestParse:
         assert short == long
         assert IPv6Address(short) == address
 
+    def test_refuses_what_is_too_long_only_as_it_is_sent(self) -> None:
+        most = (MAX_LENGTH - len("http://h/")) // len("%C3%A9")
+
+        assert len(parse("http://h/" + "é" * most).text) <= MAX_LENGTH
+        with pytest.raises(InvalidUrl, match="characters long as it is sent"):
+            parse("http://h/" + "é" * (most + 1))
+
 
 class TestUrl:
     def test_parts_of_a_url_with_a_port_of_its_own(self) -> None:
@@ -385,6 +392,12 @@ class TestJoin:
     def test_refuses_what_is_no_http_url(self, location: str) -> None:
         with pytest.raises(InvalidUrl):
             join(BASE, location)
+
+    def test_refuses_what_is_too_long_only_as_it_is_sent(self) -> None:
+        with pytest.raises(InvalidUrl, match="36019 characters long as it is sent"):
+            join(BASE, "/" + "é" * 6000)
+        with pytest.raises(InvalidUrl, match="36009 characters long as it is sent"):
+            join(BASE, "http://h/" + "é" * 6000)
 
     @given(URLS, TARGETS.map("x/{}".format) | TARGETS.map("?{}".format))
     @settings(deadline=None)

@@ -40,6 +40,7 @@ FIVE = b"Content-Length: 5\r\n\r\nhello"
         (HEAD + b"X-Empty:\r\n" + FIVE, 5),
         (HEAD + b"X-Latin: gr\xfcn\r\n" + FIVE, 5),
         (HEAD + b"X-Utf8: gr\xc3\xbcn\r\n" + FIVE, 5),
+        (HEAD + b"".join(b"X-%d: y\r\n" % n for n in range(98)) + FIVE, 5),
         (HEAD + b"Set-Cookie: a=b\r\nSet-Cookie: c=d\r\n" + FIVE, 5),
         (HEAD + b"Connection: close\r\n\r\nto the end", 10),
         (HEAD + b"\r\n", 0),
@@ -87,12 +88,34 @@ def test_a_good_answer_is_taken(driver, answer, size, tmp_path):
         b"HTTP/1.1 100 Continue\r\n\r\n" * 40 + HEAD + FIVE,
         HEAD + b"X-Long: " + b"x" * 70_000 + b"\r\n" + FIVE,
         HEAD + b"".join(b"X-%d: y\r\n" % n for n in range(150)) + FIVE,
+        HEAD + b"".join(b"X-%d: y\r\n" % n for n in range(99)) + FIVE,
+        HEAD + b"".join(b"X-%d: %06000d\r\n" % (n, n) for n in range(60)) + FIVE,
+        HEAD + b"X-Nul: a\0b\r\n" + FIVE,
+        HEAD + b": no name\r\n" + FIVE,
+        b"HTTP/2.0 200 OK\r\n" + FIVE,
+        b"HTTP/1.2 200 OK\r\n" + FIVE,
     ],
 )
 def test_an_answer_that_is_no_proper_http_is_a_protocol_failure(
     driver, answer, tmp_path
 ):
     assert judged(driver, answer, tmp_path) == ("protocol", None, 0)
+    assert not (tmp_path / "file-0").exists()
+
+
+@every_driver
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"5\r\nhelloXX0\r\n\r\n",
+        b"5\r\nhello world\r\n0\r\n\r\n",
+        b"5\r\nhello\r\n0\r\nno trailer\r\n\r\n",
+    ],
+)
+def test_chunks_that_are_no_proper_http_are_a_protocol_failure(driver, rest, tmp_path):
+    error, _, size_bytes = judged(driver, CHUNKED + rest, tmp_path)
+
+    assert (error, size_bytes) == ("protocol", 0)
     assert not (tmp_path / "file-0").exists()
 
 
@@ -106,6 +129,8 @@ def test_an_answer_that_is_no_proper_http_is_a_protocol_failure(
         (CHUNKED + b"5\r\nhel", 200),
         (CHUNKED + b"5\r\nhello\r\n", 200),
         (CHUNKED + b"5\r\nhello\r\n0", 200),
+        (CHUNKED + b"5\r\nhello\r\n0\r\n", 200),
+        (CHUNKED + b"5\r\nhello\r\n0\r\nX-Trailer: yes\r\n", 200),
         (CHUNKED, 200),
         (HEAD, None),
         (HEAD + b"Content-Length: 5", None),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from downloader.errors import DiskError
 from downloader.transfer import part_file
-from downloader.transfer.part_file import Folder, PartFile
+from downloader.transfer.part_file import Folder, PartFile, remove_part
 
 NOBODY = 65534
 SECRET = b"not ours"
@@ -472,6 +472,75 @@ def test_a_file_with_a_folders_name_is_refused(folder, out):
     with pytest.raises(DiskError, match="a file is in its place"):
         save(folder, "h/a", b"x")
     assert (out / "h").read_bytes() == b"x"
+
+
+# Another run in the same folder
+
+
+def test_a_part_that_was_exchanged_does_not_get_the_final_name(folder, out):
+    (out / "a").write_bytes(b"old")
+    part = PartFile(folder, "a")
+    part.open(0)
+    part.write(b"mine")
+    (out / "a.part").unlink()
+    (out / "a.part").write_bytes(b"theirs")
+
+    with pytest.raises(DiskError, match="cannot finish a: its part was taken away"):
+        part.commit()
+    part.discard()
+    assert (out / "a").read_bytes() == b"old"
+    assert (out / "a.part").read_bytes() == b"theirs"
+
+
+def test_a_part_that_is_gone_cannot_be_finished(folder, out):
+    part = PartFile(folder, "a")
+    part.open(0)
+    (out / "a.part").unlink()
+
+    with pytest.raises(DiskError, match="its part was taken away"):
+        part.commit()
+    part.discard()
+    assert tree(out) == []
+
+
+FOREIGN = {
+    "file": lambda path, outside: path.write_bytes(b"theirs"),
+    "link": lambda path, outside: path.symlink_to(outside / "secret"),
+    "fifo": lambda path, outside: os.mkfifo(path),
+    "folder": lambda path, outside: path.mkdir(),
+}
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_discard_leaves_what_is_not_its_own(folder, out, outside, foreign):
+    part = PartFile(folder, "h/a")
+    part.open(0)
+    (out / "h/a.part").unlink()
+    FOREIGN[foreign](out / "h/a.part", outside)
+    before = (out / "h/a.part").lstat()
+    part.discard()
+
+    assert (out / "h/a.part").lstat() == before
+    assert is_untouched(outside)
+
+
+def test_a_dead_workers_part_is_removed(folder, out):
+    keep(folder, "h/a", b"x")
+    remove_part(folder, "h/a")
+    remove_part(folder, "h/a")
+
+    assert tree(out) == ["h"]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("foreign", ["link", "fifo", "folder"])
+def test_only_a_regular_file_is_removed_as_a_part(folder, out, outside, foreign):
+    FOREIGN[foreign](out / "a.part", outside)
+    remove_part(folder, "a")
+
+    assert os.path.lexists(out / "a.part")
+    assert is_untouched(outside)
 
 
 # The disk refuses

@@ -127,6 +127,17 @@ def test_no_answer_in_time_is_a_timeout_and_the_question_lives_on(resolver, name
     assert len(names.asked) == 1
 
 
+def test_who_does_not_want_an_answer_any_more_waits_no_longer(resolver, names):
+    names.released.clear()
+    looks = iter([False, False, True])
+    with pytest.raises(TransportError) as caught:
+        resolver.resolve("a.test", 80, 600, lambda: next(looks))
+
+    assert caught.value.kind == "timeout"
+    assert next(looks, None) is None
+    assert not names.released.is_set()
+
+
 def test_a_name_that_hangs_holds_no_other_up(resolver, names):
     names.released.clear()
     hanging = resolver.ask("slow.test", 80)
