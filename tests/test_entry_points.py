@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -90,7 +91,9 @@ def test_no_helper_process_takes_packages_from_the_current_folder(odd, tmp_path,
     package = tmp_path / "here" / "multiprocessing"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(f"open({str(marker)!r}, 'w').close()")
-    argv = ["-m", "downloader", "fetch", "-s", name, "-j", "2", odd.url("/ok/10")]
+    # The command, for `python -m` itself takes packages from there.
+    command = Path(sys.executable).with_name("downloader")
+    argv = [str(command), "fetch", "-q", "-s", name, odd.url("/ok/10")]
     run(argv, package.parent)
 
     assert not marker.exists()

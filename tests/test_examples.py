@@ -92,3 +92,7 @@ def test_the_example_list_is_a_good_one(proxy, workdir, capsys):
     assert Path("downloads/example.org_80/index~.html").read_text() == (
         "http://example.org/"
     )
+
+
+def test_no_figure_is_missing_in_the_readme():
+    assert "@@" not in (EXAMPLES.parent / "README.md").read_text("utf-8")

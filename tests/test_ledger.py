@@ -266,6 +266,21 @@ def test_the_files_name_cannot_be_foreseen(tmp_path, monkeypatch):
     assert len(set(names)) == 2
 
 
+@pytest.mark.parametrize("target", ["outside.sqlite", "missing.sqlite"])
+def test_a_link_at_its_name_is_never_followed(tmp_path, monkeypatch, target):
+    (tmp_path / "outside.sqlite").write_bytes(b"precious")
+    folder = tmp_path / "record"
+    folder.mkdir()
+    # Nobody can know the name beforehand; even who guesses it gains nothing.
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (folder / "run-guessed.sqlite").symlink_to(tmp_path / target)
+
+    with pytest.raises(FileExistsError):
+        Ledger(str(folder))
+    assert (tmp_path / "outside.sqlite").read_bytes() == b"precious"
+    assert not (tmp_path / "missing.sqlite").exists()
+
+
 def test_a_killed_run_leaves_no_file(tmp_path):
     program = """
         import os, signal, sys

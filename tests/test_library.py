@@ -448,3 +448,77 @@ def test_an_async_stream_may_be_left_early(odd, caplog):
 
     assert outcome.bytes == 1
     assert caplog.records == []
+
+
+# Leaving early
+
+
+def test_an_async_block_waits_for_all_and_leaves_the_event_loop_free(odd):
+    async def main():
+        async with Downloader() as downloader:
+            future = downloader.submit(odd.url("stall-head"))
+            # Were the loop blocked at the block's end, nobody could release it.
+            releasing = asyncio.create_task(release())
+        return future.done(), releasing.done()
+
+    async def release():
+        await asyncio.to_thread(odd.wait_for, lambda server: server.hits)
+        odd.release()
+
+    assert asyncio.run(main()) == (True, True)
+
+
+def test_an_exception_in_an_async_block_stops_what_is_under_way(odd):
+    async def main(futures):
+        async with Downloader() as downloader:
+            futures.append(downloader.submit(odd.url("stall-head")))
+            await asyncio.to_thread(odd.wait_for, lambda server: server.hits)
+            raise LookupError
+
+    futures = []
+    with pytest.raises(LookupError):
+        asyncio.run(main(futures))
+
+    assert futures[0].result(60).error == "interrupted"
+
+
+def feeders():
+    """The threads that read the iterables of streams."""
+    return [t for t in threading.enumerate() if t.name == "downloader-stream"]
+
+
+def leave_stream(downloader, urls):
+    stream = downloader.stream(urls)
+    next(stream)
+    (feeder,) = feeders()
+    stream.close()
+    return feeder
+
+
+def leave_astream(downloader, urls):
+    async def leave():
+        stream = downloader.astream(urls)
+        await anext(stream)
+        (feeder,) = feeders()
+        await stream.aclose()
+        return feeder
+
+    return asyncio.run(leave())
+
+
+@pytest.mark.parametrize("leave", [leave_stream, leave_astream])
+def test_a_stream_that_is_left_reads_its_endless_iterable_no_further(
+    odd, monkeypatch, leave
+):
+    monkeypatch.setattr(module, "STREAM_AHEAD", 20)
+    given = itertools.count(1)
+    with Downloader() as downloader:
+        feeder = leave(downloader, (odd.url(f"ok/{n}") for n in given))
+        feeder.join(60)
+        is_reading = feeder.is_alive()
+        later = downloader.submit(odd.url("ok/9999")).result(60)
+
+    assert not is_reading
+    assert later.bytes == 9999
+    # Up to 20 under way, a batch that was handed over, and one that was read too much.
+    assert next(given) <= 20 + 20 + 2

@@ -354,3 +354,56 @@ def test_what_was_flushed_survives_a_kill(record):
 
     with contextlib.closing(Manifest(record)) as manifest:
         assert stored(manifest, "count(*)") == [(1000,)]
+
+
+# Another program holds the file
+
+
+@contextlib.contextmanager
+def held(manifest):
+    """Another connection that lets nobody write, or read, until the block's end."""
+    with contextlib.closing(sqlite3.connect(manifest.path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.rollback()
+
+
+def test_rows_wait_while_another_program_holds_the_file(manifest):
+    with held(manifest):
+        manifest.add(entry(1), outcome(1), SAVED)
+        manifest.flush()
+        manifest.add(entry(2), outcome(2), SAVED)
+        manifest.flush()
+    before = stored(manifest, "url")
+    manifest.flush()
+
+    assert before == []
+    assert stored(manifest, "url") == [("http://h/1",), ("http://h/2",)]
+
+
+def test_a_flush_waits_for_another_program_but_a_moment():
+    # Transfers and signals wait with it; close() has nobody to hold up.
+    assert module.BUSY_SECONDS <= 0.2
+    assert module.LAST_BUSY_MILLISECONDS >= 1_000
+
+
+def test_rows_that_wait_for_another_program_are_bounded(manifest, monkeypatch):
+    monkeypatch.setattr(module, "MOST_WAITING_ROWS", 2)
+    with held(manifest):
+        manifest.add(entry(1), outcome(1), SAVED)
+        manifest.flush()
+        manifest.add(entry(2), outcome(2), SAVED)
+        with pytest.raises(ManifestError, match=r"manifest\.sqlite.*locked"):
+            manifest.flush()
+
+
+def test_closing_waits_for_another_program_and_then_gives_up(record):
+    manifest = Manifest(record)
+    manifest.add(entry(1), outcome(1), SAVED)
+    with held(manifest):
+        began = time.monotonic()
+        with pytest.raises(ManifestError, match=r"manifest\.sqlite.*locked"):
+            manifest.close()
+        waited_seconds = time.monotonic() - began
+
+    assert waited_seconds >= module.LAST_BUSY_MILLISECONDS / 2_000

@@ -86,10 +86,6 @@ class Subprocess:
         for child in self._children:
             child.order(frames.Order(stop=failure))
 
-    def limit(self, bytes_per_second: float | None) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._order_rate()
-
     def usage(self) -> list[WorkerUsage]:
         return list(self._usage.values())
 

@@ -69,10 +69,6 @@ class Strategy(Protocol):
         """End every attempt under way with this failure; their results still come."""
         ...
 
-    def limit(self, bytes_per_second: float | None) -> None:
-        """Keep all transfers together to another rate from now on."""
-        ...
-
     def usage(self) -> list[WorkerUsage]:
         """What worker processes have used so far; empty if there are none."""
         ...

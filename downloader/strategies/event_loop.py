@@ -84,9 +84,6 @@ class EventLoop:
         self._soon(self._driver.abort_all, failure)
         self.wake()
 
-    def limit(self, bytes_per_second: float | None) -> None:
-        self._engine.limit(bytes_per_second)
-
     def usage(self) -> list[WorkerUsage]:
         return []
 

@@ -66,9 +66,6 @@ class Serial:
         self._engine.stop = failure
         self._watchdog.abort_all(failure)
 
-    def limit(self, bytes_per_second: float | None) -> None:
-        self._engine.limit(bytes_per_second)
-
     def usage(self) -> list[WorkerUsage]:
         return []
 
@@ -120,9 +117,6 @@ class Threads:
     def cancel(self, failure: Failure) -> None:
         self._engine.stop = failure
         self._watchdog.abort_all(failure)
-
-    def limit(self, bytes_per_second: float | None) -> None:
-        self._engine.limit(bytes_per_second)
 
     def usage(self) -> list[WorkerUsage]:
         return []

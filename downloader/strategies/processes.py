@@ -75,7 +75,7 @@ class Processes:
         self._cells = cells
         self._board = Board(cells)
         self._pool = self._make_pool()
-        self.limit(plan.bytes_per_second)
+        self._share_rate()
 
     @property
     def capacity(self) -> int:
@@ -112,10 +112,6 @@ class Processes:
     def cancel(self, failure: Failure) -> None:
         self._stop = failure
         self._board.end_all()
-
-    def limit(self, bytes_per_second: float | None) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._share_rate()
 
     def usage(self) -> list[WorkerUsage]:
         return list(self._usage.values())

@@ -8,6 +8,7 @@ malformed, too large, or preceded by interim answers without end.
 from __future__ import annotations
 
 import contextlib
+import email.errors
 import http.client
 import re
 import socket
@@ -133,6 +134,12 @@ _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
 # RFC 9112 §7.1, with the blanks that §7.1.1 tells recipients to bear.
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
+# With these http.client leaves a line of the head out and says nothing.
+_LOST_LINES = (
+    email.errors.InvalidHeaderDefect,
+    email.errors.MisplacedEnvelopeHeaderDefect,
+)
+
 
 class EarlyEnd(http.client.HTTPException):
     """The connection ended inside a response head."""
@@ -180,6 +187,8 @@ class _Answer(http.client.HTTPResponse):
         unread = self.msg.get_payload()
         if isinstance(unread, str) and unread:
             raise UnusableHead("the response head has a line without a colon")
+        if any(isinstance(defect, _LOST_LINES) for defect in self.msg.defects):
+            raise UnusableHead("the response head has a line that is no field")
 
     def _read_status(self) -> tuple[str, int, str]:
         for _ in range(MOST_INTERIM_ANSWERS + 1):

@@ -195,3 +195,10 @@ def test_the_help_loads_nothing_heavy(arguments):
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_help_promises_no_resuming(capsys):
+    text = " ".join(printed(capsys, "fetch", "--help").split()).lower()
+
+    assert [word for word in ("resum", "continue", "go on with") if word in text] == []
+    assert "already there is fetched again" in text

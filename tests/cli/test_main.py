@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from downloader.cli import main
 
 pytestmark = pytest.mark.usefixtures("workdir")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -277,3 +279,65 @@ def test_quiet_is_silent_when_all_is_well_and_names_failures_when_not(
     assert (well, said_when_well.out, said_when_well.err) == (0, "", "")
     assert (ill, said_when_ill.out) == (1, "")
     assert "http_404: the server answered 404 Not Found" in said_when_ill.err
+
+
+def test_a_line_that_is_no_url_has_its_row_beside_the_others(odd, workdir, capsys):
+    argv = ["fetch", "ftp://x/y", odd.url("ok/10"), "--report", "r.json"]
+    status = main(argv)
+    rows = json.loads((workdir / "r.json").read_text())["results"]
+
+    assert status == 1
+    assert [row["error"] for row in rows] == ["invalid_url", None]
+
+
+def test_an_empty_list_is_warned_of_and_is_no_error(workdir, capsys):
+    status = main(["fetch", "/dev/null"])
+    err = capsys.readouterr().err
+
+    assert status == 0
+    assert "warning: nothing was asked for" in err
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs Linux's /proc")
+def test_an_output_folder_that_cannot_be_made_ends_with_2(urls, capsys):
+    status = main(["fetch", urls, "-o", "/proc/x"])
+    err = capsys.readouterr().err
+
+    assert status == 2
+    assert "/proc/x" in err
+    assert err.count("\n") == 1
+
+
+def test_a_found_config_may_not_name_a_report(odd, workdir, capsys):
+    (workdir / "config.toml").write_text('[downloader]\nreport = "urls.txt"')
+    status = main(["fetch", odd.url("ok/10")])
+
+    assert status == 2
+    assert "config.toml:2: report may not be set" in capsys.readouterr().err
+    assert not (workdir / "urls.txt").exists()
+
+
+@pytest.mark.parametrize("verb", ["demo", "fetch"])
+def test_the_verbs_work_in_the_projects_own_folder(odd, tmp_path, verb):
+    what = [odd.url("ok/10")] if verb == "fetch" else ["--files", "3", "--latency", "0"]
+    output = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "downloader", verb, *what, "-o", output],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert any(path.is_file() for path in output.rglob("*"))
+
+
+@pytest.mark.parametrize("line", ["foo@bar", "mailto:me@example.org"])
+def test_a_summary_names_a_line_with_an_at_sign_by_its_place(workdir, capsys, line):
+    (workdir / "urls.txt").write_text(f"# a comment\n{line}\n")
+    status = main(["fetch", "urls.txt"])
+
+    assert status == 1
+    assert "urls.txt:2: " in capsys.readouterr().err

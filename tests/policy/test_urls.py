@@ -509,6 +509,21 @@ class TestRedactSecrets:
     def test_hides_no_more_than_the_value(self, text: str, shown: str) -> None:
         assert redact_secrets(text) == shown
 
+    @pytest.mark.parametrize("line", ["foo@bar", "mailto:me@example.org"])
+    def test_leaves_the_place_of_a_line_alone(self, line: str) -> None:
+        text = f"urls.txt:2: {line!r}: no URL"
+
+        assert redact_secrets(text) == text
+        assert redact_secrets(f"urls.txt:2: {line}") == f"urls.txt:2: {line}"
+
+    @pytest.mark.parametrize("line", ["http://u:s3cr3t@h/", "'ftp://u:s3/cr3t@h'"])
+    def test_hides_a_password_behind_the_place_of_its_line(self, line: str) -> None:
+        shown = redact_secrets(f"urls.txt:2: {line}: refused")
+
+        assert shown.startswith("urls.txt:2: ")
+        assert "u:***@h" in shown
+        assert "cr3t" not in shown
+
     @pytest.mark.parametrize(
         "text",
         ["http://h/?page=2&monkey=3&decode=4", "http://h/token=5", "key=6", "?token"],

@@ -27,7 +27,7 @@ from strategy_rig import (
     worker_pids,
 )
 
-from downloader import fetch
+from downloader import Downloader, Settings, fetch
 from downloader.errors import StrategyUnavailable
 from downloader.models import Attempt, AttemptResult, Failure, Moved
 from downloader.strategies.contract import NAMES, default_workers, load
@@ -444,6 +444,23 @@ def test_a_rate_holds_for_all_transfers_together(odd, tmp_path, name):
     assert time.monotonic() - began >= 1.5
 
 
+@pytest.mark.parametrize("name", ["threads", "asyncio"])
+def test_a_wait_for_the_rate_is_not_taken_for_silence(odd, tmp_path, name):
+    # All of it takes four times the timeout.
+    urls = [odd.url(f"/ok/{size}") for size in range(100_000, 100_004)]
+    report = fetch(
+        urls,
+        strategy=name,
+        output=tmp_path,
+        workers=4,
+        limit_rate="100000",
+        timeout=1,
+        retries=0,
+    )
+
+    assert [row.error for row in report] == [None] * 4
+
+
 # Who gets which headers
 
 
@@ -526,6 +543,25 @@ def test_requests_say_who_asks_and_want_no_coding(odd, tmp_path, name):
     }
 
 
+@every_strategy
+def test_the_environment_is_read_for_the_settings_and_never_again(
+    odd, tmp_path, monkeypatch, name
+):
+    settings = Settings.make(strategy=name, output=tmp_path / "out", timeout=10)
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login ada password s3cret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    for variable in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    with Downloader(settings) as downloader:
+        outcome = downloader.submit(odd.url("/echo")).result(60)
+    ((_, fields),) = odd.requests
+
+    assert outcome.error is None
+    assert not {"authorization", "proxy-authorization"} & fields.keys()
+
+
 # TLS
 
 
@@ -543,6 +579,20 @@ def test_a_trusted_certificate_is_taken(odd_tls, authority, tmp_path, name):
     )
 
     assert (row.error, row.bytes) == (None, 1000)
+
+
+@every_strategy
+@pytest.mark.parametrize(
+    "variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
+)
+def test_an_authority_of_the_environment_is_trusted(
+    odd_tls, authority, tmp_path, variable, name
+):
+    settings = Settings.make({variable: authority}, strategy=name, output=tmp_path)
+    with Downloader(settings) as downloader:
+        outcome = downloader.submit(odd_tls.url("/ok/1000")).result(60)
+
+    assert (outcome.error, outcome.bytes) == (None, 1000)
 
 
 @every_strategy
@@ -706,6 +756,53 @@ def test_cancel_ends_what_is_under_way_with_its_failure(odd, tmp_path, name):
 
     assert {fact.failure.kind for fact in facts} == {"interrupted"}
     assert sorted(fact.attempt_id for fact in facts) == [0, 1]
+
+
+@pytest.mark.parametrize("name", CONCURRENT)
+def test_cancel_brings_back_the_very_failure_it_was_given(odd, tmp_path, name):
+    with opened(name, tmp_path) as strategy:
+        strategy.start([attempt(odd, "/stall-body/10")])
+        while not odd.in_flight:
+            strategy.wait(0.05)
+        strategy.cancel(Failure("timeout", "the whole run took too long"))
+        (result,) = facts_until_results(strategy, 1, seconds=20)
+
+    assert (result.failure.kind, result.failure.detail) == (
+        "timeout",
+        "the whole run took too long",
+    )
+
+
+def pool_threads():
+    """The threads of all `threads` strategies of this process."""
+    return {t for t in threading.enumerate() if t.name.startswith("downloader_")}
+
+
+def test_closing_threads_waits_for_its_own_alone(odd, tmp_path, monkeypatch):
+    joined = set()
+    join = threading.Thread.join
+
+    def record(thread, timeout=None):
+        joined.add(thread)
+        join(thread, timeout)
+
+    with opened("threads", tmp_path / "idle") as idle:
+        idle.start([attempt(odd, "/ok/1")])
+        facts_until_results(idle, 1)
+        others = pool_threads()
+        with opened("threads", tmp_path / "closed") as strategy:
+            strategy.start([attempt(odd, "/ok/2")])
+            facts_until_results(strategy, 1)
+            own = pool_threads() - others
+            monkeypatch.setattr(threading.Thread, "join", record)
+        monkeypatch.undo()
+        idle.start([attempt(odd, "/ok/3", 1)])
+        (result,) = facts_until_results(idle, 1)
+
+    assert own
+    assert own <= joined
+    assert not others & joined
+    assert result.saved.size_bytes == 3
 
 
 @every_strategy
