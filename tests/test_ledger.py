@@ -242,21 +242,6 @@ def test_two_ledgers_in_one_folder_do_not_meet(tmp_path):
     two.close()
 
 
-def test_a_name_that_another_has_taken_is_never_followed(tmp_path, monkeypatch):
-    secret = tmp_path / "secret"
-    secret.write_bytes(b"not ours")
-    monkeypatch.setattr(module.secrets, "token_hex", lambda size: "guessed")
-    planted = tmp_path / "run-guessed.sqlite"
-    for target in (secret, tmp_path / "new"):
-        planted.symlink_to(target)
-        with pytest.raises(FileExistsError):
-            Ledger(str(tmp_path))
-        planted.unlink()
-
-    assert os.listdir(tmp_path) == ["secret"]
-    assert secret.read_bytes() == b"not ours"
-
-
 def test_the_files_name_cannot_be_foreseen(tmp_path, monkeypatch):
     names = []
     monkeypatch.setattr(module.os, "unlink", names.append)

@@ -282,49 +282,6 @@ def test_what_cannot_be_written_is_a_manifest_error_and_is_kept(manifest):
     assert len(stored(manifest)) == 1
 
 
-@contextlib.contextmanager
-def locked(manifest):
-    """Another program writes to the file, and takes its time."""
-    with contextlib.closing(
-        sqlite3.connect(manifest.path, isolation_level=None)
-    ) as connection:
-        connection.execute("BEGIN EXCLUSIVE")
-        yield
-        connection.execute("ROLLBACK")
-
-
-def test_rows_wait_while_another_program_holds_the_file(manifest):
-    with locked(manifest):
-        for number in range(3):
-            manifest.add(entry(number), outcome(number), SAVED)
-            manifest.flush()
-        before = stored(manifest)
-    manifest.flush()
-
-    assert (before, len(stored(manifest))) == ([], 3)
-
-
-def test_rows_that_wait_have_a_bound(manifest, monkeypatch):
-    monkeypatch.setattr(module, "MOST_WAITING_ROWS", 2)
-    with locked(manifest):
-        manifest.add(entry(0), outcome(0), SAVED)
-        manifest.flush()
-        manifest.add(entry(1), outcome(1), SAVED)
-        with pytest.raises(ManifestError, match="locked"):
-            manifest.flush()
-
-
-def test_the_end_waits_a_second_for_another_program_and_no_longer(record):
-    manifest = Manifest(record)
-    manifest.add(entry(0), outcome(0), SAVED)
-    began = time.monotonic()
-    with locked(manifest), pytest.raises(ManifestError, match="locked"):
-        manifest.close()
-
-    # Not how fast, but that it has waited at all.
-    assert time.monotonic() - began >= 0.8 * module.LAST_BUSY_MILLISECONDS / 1000
-
-
 def test_a_manifest_that_cannot_be_written_is_closed_all_the_same(record):
     manifest = Manifest(record)
     before = len(os.listdir("/proc/self/fd"))

@@ -786,17 +786,17 @@ def test_closing_threads_waits_for_its_own_alone(odd, tmp_path, monkeypatch):
         joined.add(thread)
         join(thread, timeout)
 
-    with opened("threads", tmp_path / "idle") as idle:
+    with opened("threads", tmp_path) as idle:
         idle.start([attempt(odd, "/ok/1")])
         facts_until_results(idle, 1)
         others = pool_threads()
-        with opened("threads", tmp_path / "closed") as strategy:
-            strategy.start([attempt(odd, "/ok/2")])
+        with opened("threads", tmp_path) as strategy:
+            strategy.start([attempt(odd, "/ok/2", 1)])
             facts_until_results(strategy, 1)
             own = pool_threads() - others
             monkeypatch.setattr(threading.Thread, "join", record)
         monkeypatch.undo()
-        idle.start([attempt(odd, "/ok/3", 1)])
+        idle.start([attempt(odd, "/ok/3", 2)])
         (result,) = facts_until_results(idle, 1)
 
     assert own
