@@ -10,8 +10,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from downloader.api import Downloader, fetch
     from downloader.errors import DownloaderError, InvalidSettings, UsageError
-    from downloader.library import Downloader, fetch
     from downloader.models import Outcome, Request, Status
     from downloader.report import Report
     from downloader.settings import Settings
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Downloader": "downloader.library",
+    "Downloader": "downloader.api",
     "DownloaderError": "downloader.errors",
     "InvalidSettings": "downloader.errors",
     "Outcome": "downloader.models",
@@ -42,7 +42,7 @@ _HOMES = {
     "Status": "downloader.models",
     "UsageError": "downloader.errors",
     "__version__": "downloader.version",
-    "fetch": "downloader.library",
+    "fetch": "downloader.api",
 }
 
 

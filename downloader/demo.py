@@ -43,7 +43,7 @@ def run_demo(
         SiteError: The site did not start, or a saved file has other bytes than it.
     """
     # Only the parent of a demo pays for the engine; the site itself never loads it.
-    from downloader.library import run_list
+    from downloader.api import run_list
 
     settings = msgspec.structs.replace(settings, proxy=None, proxies={})
     with (

@@ -78,7 +78,7 @@ def _fetch(invocation: Invocation, interruptions: Interruptions) -> int:
     settings = _settings(invocation, invocation.flags)
 
     def start(display: Progress, on_session: Callable[[Session], None]) -> Report:
-        from downloader.library import run_list
+        from downloader.api import run_list
 
         return run_list(invocation.sources, settings, display, on_session)
 

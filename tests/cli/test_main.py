@@ -153,7 +153,7 @@ def test_the_log_and_the_handlers_are_as_before_after_a_run(odd, capsys):
 
 
 def test_a_defect_is_one_line_and_status_1(odd, capsys, monkeypatch):
-    monkeypatch.setattr("downloader.library.run_list", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr("downloader.api.run_list", lambda *_, **__: 1 // 0)
     status = main(["fetch", odd.url("ok/10")])
     err = capsys.readouterr().err
 
@@ -163,7 +163,7 @@ def test_a_defect_is_one_line_and_status_1(odd, capsys, monkeypatch):
 
 
 def test_verbose_shows_where_a_defect_is(odd, capsys, monkeypatch):
-    monkeypatch.setattr("downloader.library.run_list", lambda *_, **__: 1 // 0)
+    monkeypatch.setattr("downloader.api.run_list", lambda *_, **__: 1 // 0)
     main(["fetch", odd.url("ok/10"), "-v"])
 
     assert "Traceback" in capsys.readouterr().err
@@ -174,7 +174,7 @@ def test_a_signal_while_the_run_is_loaded_ends_quietly(
     odd, capsys, monkeypatch, signum
 ):
     monkeypatch.setattr(
-        "downloader.library.run_list", lambda *_, **__: signal.raise_signal(signum)
+        "downloader.api.run_list", lambda *_, **__: signal.raise_signal(signum)
     )
 
     assert main(["fetch", odd.url("ok/10")]) == 128 + signum

@@ -9,7 +9,7 @@ import pytest
 from driver_rig import Script
 
 from downloader import Downloader, InvalidSettings, Request, Settings, UsageError, fetch
-from downloader import library as module
+from downloader import api as module
 from downloader.models import Status
 
 pytestmark = pytest.mark.usefixtures("workdir")
