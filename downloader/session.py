@@ -10,6 +10,7 @@ and from a signal handler. This is the only place that writes the manifest.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import sqlite3
@@ -332,7 +333,10 @@ class Session:
             write(*values)
         except ManifestError as error:
             logger.warning("%s; this run is not recorded there", error)
-            self._manifest = None
+            broken, self._manifest = self._manifest, None
+            if broken is not None:
+                with contextlib.suppress(ManifestError):
+                    broken.close()
 
     # The end
 
