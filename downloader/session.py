@@ -365,7 +365,8 @@ class Session:
 
     def _give_up_rest(self) -> None:
         """After a stop: give the rest of the list its rows, as far as time allows."""
-        until = (self._stopped_at or time.monotonic()) + READ_REST_SECONDS
+        now = time.monotonic()
+        until = max((self._stopped_at or now) + READ_REST_SECONDS, now + 0.5)
         while not self._feed.is_done and time.monotonic() < until:
             lines = self._feed.take(READ_LINES)
             if not lines:

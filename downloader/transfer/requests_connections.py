@@ -70,6 +70,10 @@ class Line:
         self.end()
         if self._watch is not None:
             self._watch.patience.asking(time.monotonic())
+        # Whoever cut the attempt off a moment ago had no connection to cut yet. Set first
+        # and looked at second on both sides, so that one of the two sees the other.
+        if self._is_over():
+            self.cut()
 
     def dial(self, host: str, port: int, options: Any) -> socket.socket:
         """A new connection, within what is left of the attempt's patience.
@@ -109,6 +113,8 @@ class Line:
                 made.setsockopt(*option)
             made.settimeout(timeout_seconds)
             self._socket = made
+            if self._is_over():
+                raise ConnectionAbortedError
             made.connect(address.sockaddr)
             assert self._watch is not None
             made.settimeout(self._watch.patience.timeout_seconds)
