@@ -1,6 +1,7 @@
 import gc
 import http.client
 import os
+import socket
 import ssl
 import threading
 
@@ -13,7 +14,10 @@ from strategy_rig import make_plan
 from urllib3 import exceptions as urllib3_errors
 
 from downloader.models import Attempt, Failure
+from downloader.policy.patience import Patience
 from downloader.transfer.engine import Engine
+from downloader.transfer.requests_connections import Line
+from downloader.transfer.watch import Watch
 
 URL = "http://files.test/a"
 STOPPED = Failure("interrupted", "the run was stopped")
@@ -248,3 +252,16 @@ def test_no_descriptor_is_left_of_tls(tmp_path, odd_tls, path):
     gc.collect()
 
     assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_connection_made_just_after_the_cut_is_cut_too():
+    line = Line(engine=None)
+    watch = Watch(Patience(30.0, 0.0), line.cut)
+    line.begin(watch)
+    watch.abort(Failure("interrupted", "the run was stopped"))
+    ours, theirs = socket.socketpair()
+
+    with ours, theirs:
+        line.uses(ours, is_reused=False)
+
+        assert theirs.recv(1) == b""
