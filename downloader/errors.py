@@ -7,7 +7,10 @@
     │   └── StrategyUnavailable a strategy's engine is not installed
     ├── TransportError          one attempt failed on the network; carries its kind
     ├── DiskError               a file could not be created, written or moved
+    │   ├── PartLost            a part cannot be gone on with
+    │   └── TargetExists        a file that is not ours has the name
     ├── ManifestError           the record of a folder could not be opened or written
+    ├── FolderLocked            another run uses the folder
     └── StrategyError           a strategy's mechanism broke, and not through a download
 
 Every exception carries its values as fields, builds its text from them, and survives
@@ -20,11 +23,14 @@ from __future__ import annotations
 __all__ = [
     "DiskError",
     "DownloaderError",
+    "FolderLocked",
     "InvalidSettings",
     "InvalidUrl",
     "ManifestError",
+    "PartLost",
     "StrategyError",
     "StrategyUnavailable",
+    "TargetExists",
     "TransportError",
     "UsageError",
 ]
@@ -94,13 +100,43 @@ class DiskError(DownloaderError):
         return f"cannot {self.action} {self.path}: {self.reason}"
 
 
-class ManifestError(DownloaderError):
-    """The record of a folder could not be opened or written."""
+class PartLost(DiskError):
+    """A part that cannot be gone on with; starting from nothing helps."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(path, reason)
+
+class TargetExists(DiskError):
+    """A file that is not ours has the name, and stays."""
+
+
+class FolderLocked(DownloaderError):
+    """Another run uses the folder."""
+
+    def __init__(self, folder: str, holder: str) -> None:
+        super().__init__(folder, holder)
+        self.folder = folder
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return (
+            f"another run uses {self.folder}: {self.holder}; "
+            "wait for its end, or name another folder"
+        )
+
+
+class ManifestError(DownloaderError):
+    """The record of a folder could not be opened or written.
+
+    Args:
+        path: The file concerned.
+        reason: Why.
+        is_full: True if it is for want of room on the disk.
+    """
+
+    def __init__(self, path: str, reason: str, is_full: bool = False) -> None:  # noqa: FBT001, FBT002 - positional for pickling
+        super().__init__(path, reason, is_full)
         self.path = path
         self.reason = reason
+        self.is_full = is_full
 
     def __str__(self) -> str:
         return f"cannot use the manifest {self.path}: {self.reason}"

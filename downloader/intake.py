@@ -9,7 +9,7 @@ import msgspec
 from downloader.errors import InvalidUrl
 from downloader.ledger import Kind
 from downloader.models import Entry, ErrorKind, Outcome, Status
-from downloader.policy import naming, urls
+from downloader.policy import checksums, naming, urls
 from downloader.policy.redaction import redact
 
 if TYPE_CHECKING:
@@ -42,10 +42,19 @@ class Intake:
         ledger: Where lines are remembered.
         layout: How files are named.
         is_portable: Whether names must suit every system.
+        sums: What their files must have, for requests that do not say themselves.
     """
 
-    def __init__(self, ledger: Ledger, layout: str, *, is_portable: bool) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        layout: str,
+        *,
+        is_portable: bool,
+        sums: checksums.Sums | None = None,
+    ) -> None:
         self._ledger = ledger
+        self._sums = sums or checksums.Sums(())
         self._layout = layout
         self._is_portable = is_portable
 
@@ -53,25 +62,29 @@ class Intake:
         """Take a line in."""
         line = request.url.strip()
         try:
-            url = urls.parse(line)
+            text, checksum = _split(line, request.sha256)
+            url = urls.parse(text)
         except InvalidUrl as error:
             return self._admit_invalid(request, line, str(error))
         identity = urls.identity(url)
-        spelling = line.partition("#")[0].rstrip()
+        shown = storable(redact(text))
+        spelling = text.partition("#")[0].rstrip()
+        # Two lines that ask for different contents are not the same.
         kind, seq, first = self._ledger.admit(
-            identity, spelling, storable(redact(line))
+            identity, f"{spelling} {checksum}", _with_checksum(shown, checksum)
         )
         if kind is not Kind.NEW:
             return Admitted(first, kind is Kind.SPELLING)
         path = naming.name(url, self._layout, self._is_portable)
         entry = Entry(
             seq,
-            storable(redact(line)),
+            shown,
             url.text,
             identity,
             url.host_key,
             path,
             url.credentials,
+            checksum or self._sums.find(url),
         )
         return Admitted(seq, is_row=True, entry=entry)
 
@@ -102,14 +115,35 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def _split(line: str, sha256: str | None) -> tuple[str, str | None]:
+    text, checksum = checksums.split(line)
+    return text, checksums.digest(sha256) if sha256 is not None else checksum
+
+
+def _with_checksum(shown: str, checksum: str | None) -> str:
+    return shown if checksum is None else f"{shown} sha256={checksum}"
+
+
 def _as_spelling(first: Outcome, seq: int, line: str) -> Outcome:
     """The outcome of a line that spells another line's URL otherwise."""
+    url, checksum = checksums.split(line)
     changes: dict[str, object] = {
         "seq": seq,
-        "url": line,
+        "url": url,
         "attempts": 0,
         "seconds": 0.0,
     }
     if first.is_there:
         changes["status"] = Status.SKIPPED
+    if first.is_there and checksum not in {None, first.sha256}:
+        changes |= {
+            "status": Status.FAILED,
+            "path": None,
+            "bytes": 0,
+            "sha256": None,
+            "error": ErrorKind.CHECKSUM.value,
+            "detail": f"another line fetched it: its sha256 is {first.sha256}, "
+            f"{checksum} was asked for",
+            "length_known": None,
+        }
     return msgspec.structs.replace(first, **changes)

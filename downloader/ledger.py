@@ -5,15 +5,19 @@ grows with the list lives here: which lines have been seen, which wait behind a 
 and every outcome. SQLite keeps the pages in use in memory and the rest on disk.
 
 The file has no name once it is open (where the system allows that), is never shared and
-never synced: what must survive a crash is in the manifest.
+never synced: what must survive a crash is in the manifest. While the disk is nearly full
+nothing is written to it: all stays in memory, so that there is a report of that too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import shutil
 import sqlite3
+import time
 import weakref
 from enum import Enum
 from hashlib import blake2b
@@ -31,12 +35,16 @@ if TYPE_CHECKING:
 # What SQLite may hold in memory before it writes to the file.
 CACHE_KIB = 16 << 10
 _FETCHED_ROWS = 256
+# With less than this free, SQLite keeps all in memory; how often that is looked at.
+LEAST_FREE_BYTES = 1 << 30
+_LOOK_SECONDS = 0.2
 _HASH_BYTES = 16
+_MEMORY = ":memory:"
 
 _SCHEMA = """
 CREATE TABLE rows (
     seq INTEGER PRIMARY KEY, url TEXT, status TEXT, http_status INTEGER, path TEXT,
-    bytes INTEGER, sha256 TEXT, attempts INTEGER, seconds REAL, error TEXT, detail TEXT
+    bytes INTEGER, sha256 TEXT, attempts INTEGER, seconds REAL, error TEXT, detail TEXT, length_known INTEGER
 );
 CREATE TABLE seen (identity BLOB PRIMARY KEY, seq INTEGER, spelling BLOB) WITHOUT ROWID;
 CREATE TABLE spellings (
@@ -46,7 +54,10 @@ CREATE TABLE waiting (
     host TEXT, seq INTEGER, entry BLOB, line TEXT, PRIMARY KEY (host, seq)
 ) WITHOUT ROWID;
 """
-_COLUMNS = "seq, url, status, http_status, path, bytes, sha256, attempts, seconds, error, detail"
+_COLUMNS = (
+    "seq, url, status, http_status, path, bytes, sha256, attempts, seconds, error, detail, "
+    "length_known"
+)
 
 
 class Kind(Enum):
@@ -79,15 +90,17 @@ class Ledger:
     """
 
     def __init__(self, folder: str) -> None:
-        path = os.path.join(folder, f"run-{secrets.token_hex(8)}.sqlite")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        os.close(os.open(path, flags, 0o600))
+        self._folder = folder
+        self._looked_at = 0.0
+        self._spills = True
+        path = _make_file(folder)
         self._connection = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False
         )
-        # Without a journal there is nothing to roll back to, and nobody would want to.
+        # In memory, and small: of a transaction that began with an empty file there is
+        # hardly anything to keep. It lets a statement fail without harm on a full disk.
         for pragma in (
-            "journal_mode = OFF",
+            "journal_mode = MEMORY",
             "synchronous = OFF",
             "locking_mode = EXCLUSIVE",
             f"cache_size = -{CACHE_KIB}",
@@ -98,7 +111,7 @@ class Ledger:
         # One transaction for all its life: a commit would only cost.
         self._connection.execute("BEGIN")
         self._remove = weakref.finalize(self, _dispose, self._connection, path)
-        if os.name == "posix":
+        if os.name == "posix" and path != _MEMORY:
             os.unlink(path)
         self._next_seq = 0
         self._rows: list[tuple[object, ...]] = []
@@ -114,6 +127,7 @@ class Ledger:
             spelling: The line itself, of which only a hash is kept.
             shown: The line as the report may show it.
         """
+        self._look_at_disk()
         identity_hash, spelling_hash = _hash(identity), _hash(spelling)
         found = self._connection.execute(
             "SELECT seq, spelling FROM seen WHERE identity = ?", (identity_hash,)
@@ -171,7 +185,7 @@ class Ledger:
         """
         given_up = self._connection.execute(
             f"INSERT INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ? FROM waiting",
+            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL FROM waiting",
             (str(failure.kind), failure.detail),
         ).rowcount
         self._connection.execute("DELETE FROM waiting")
@@ -203,6 +217,18 @@ class Ledger:
         """Let go of the file; called again it does nothing."""
         self._remove()
 
+    def _look_at_disk(self) -> None:
+        """Write to the disk only while it has room: a full one would undo all rows."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        spills = _free_bytes(self._folder) >= LEAST_FREE_BYTES
+        if spills != self._spills:
+            self._spills = spills
+            word = "ON" if spills else "OFF"
+            self._connection.execute(f"PRAGMA cache_spill = {word}")
+
     def _number(self) -> int:
         self._next_seq += 1
         return self._next_seq - 1
@@ -224,13 +250,34 @@ class Ledger:
             yield from found
 
     def _flush(self) -> None:
+        self._look_at_disk()
         if self._rows:
             rows, self._rows = self._rows, []
             self._connection.executemany(
                 f"INSERT OR REPLACE INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+
+
+def _make_file(folder: str) -> str:
+    """An empty file that only we can read, or memory where the disk takes none."""
+    path = os.path.join(folder, f"run-{secrets.token_hex(8)}.sqlite")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        os.close(os.open(path, flags, 0o600))
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        return _MEMORY
+    return path
+
+
+def _free_bytes(folder: str) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0
 
 
 def _hash(text: str) -> bytes:
@@ -252,6 +299,7 @@ def _outcome(row: tuple[object, ...] | list[object]) -> Outcome:
         seconds,
         error,
         detail,
+        length_known,
     ) = row
     return Outcome(
         seq=seq,  # type: ignore[arg-type] # columns as declared, here and below
@@ -265,10 +313,12 @@ def _outcome(row: tuple[object, ...] | list[object]) -> Outcome:
         seconds=seconds,  # type: ignore[arg-type]
         error=error,  # type: ignore[arg-type]
         detail=detail,  # type: ignore[arg-type]
+        length_known=None if length_known is None else bool(length_known),
     )
 
 
 def _dispose(connection: sqlite3.Connection, path: str) -> None:
     connection.close()
-    with contextlib.suppress(OSError):
-        os.unlink(path)
+    if path != _MEMORY:
+        with contextlib.suppress(OSError):
+            os.unlink(path)

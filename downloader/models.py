@@ -57,12 +57,45 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """One thing to fetch, as a caller or a line of a list puts it.
 
     Attributes:
-        url: The URL as it stands there.
+        url: The URL as it stands there; `sha256=HEX` may follow it after a blank.
         source: Where that was, `urls.txt:12` say, for messages.
+        sha256: What the file must have, in hexadecimal; None to take any.
     """
 
     url: str
     source: str = ""
+    sha256: str | None = None
+
+
+class Partial(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What lies in a part file, and the validator under which it may go on.
+
+    Attributes:
+        size_bytes: Bytes already in the part.
+        validator: A strong ETag, or a Last-Modified date that counts as strong
+            (RFC 9110 §8.8.2.2), exactly as the server sent it.
+        total_bytes: The whole representation's length, None if not known.
+        url: Where it came from, after redirects: a validator says nothing of other URLs.
+    """
+
+    size_bytes: int
+    validator: str
+    total_bytes: int | None = None
+    url: str = ""
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The version of a file that is at hand, as its server named it.
+
+    Attributes:
+        etag: The ETag as sent, weak or strong, None if it had none.
+        last_modified: The Last-Modified as sent, None if it had none.
+        url: Where it came from, after redirects.
+    """
+
+    etag: str | None
+    last_modified: str | None
+    url: str
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -76,6 +109,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
         host: Lower-case host name plus port, the unit of politeness.
         path: The file's name relative to the output folder, with forward slashes.
         credentials: `user:password` if the line carried them, never stored.
+        checksum: The sha256 that the file must have, in lower-case hexadecimal.
+        known: The version at hand that the server is to be asked about.
+        partial: The part that an earlier run left, to go on with.
+        replaces: True if a file that has the name may be replaced.
     """
 
     seq: int
@@ -85,21 +122,10 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     host: str
     path: str
     credentials: str | None = None
-
-
-class Partial(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What lies in a part file, and the validator under which it may go on.
-
-    Attributes:
-        size_bytes: Bytes already in the part.
-        validator: A strong ETag, or a Last-Modified date that counts as strong
-            (RFC 9110 §8.8.2.2), exactly as the server sent it.
-        total_bytes: The whole representation's length, None if not known.
-    """
-
-    size_bytes: int
-    validator: str
-    total_bytes: int | None = None
+    checksum: str | None = None
+    known: Known | None = None
+    partial: Partial | None = None
+    replaces: bool = False
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -114,6 +140,9 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         credentials: `user:password` from the line, for its own origin only.
         partial: The part to go on with, None to start from nothing.
         origin: The origin of the list's line when `hops` led elsewhere, else None.
+        checksum: The sha256 that the file must have, None to take any.
+        known: The version at hand: an answer 304 is then as good as a file.
+        replaces: True if a file that has the name may be replaced.
     """
 
     id: int
@@ -124,6 +153,9 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     credentials: str | None = None
     partial: Partial | None = None
     origin: str | None = None
+    checksum: str | None = None
+    known: Known | None = None
+    replaces: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -152,6 +184,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):
         etag: The answer's ETag as sent, None if it had none.
         last_modified: The answer's Last-Modified as sent, None if it had none.
         modified_ns: The file's own modification time when it was put in place.
+        url: Where it came from if redirects led there, else None.
     """
 
     size_bytes: int
@@ -160,10 +193,14 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):
     etag: str | None
     last_modified: str | None
     modified_ns: int
+    url: str | None = None
 
 
 class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The facts that an attempt brought back; exactly one of the first three is set.
+    """The facts that an attempt brought back.
+
+    At most one of the first three is set; none of them means that the server said of
+    the version at hand that it is the newest.
 
     Attributes:
         attempt_id: The attempt's id.
@@ -218,6 +255,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         error: None, or a stable kind such as `timeout` or `http_404`.
         detail: What a person should know about the failure; names file and line
             of a bad line.
+        length_known: False if only the connection's end said that the file was whole;
+            None without a file.
     """
 
     seq: int
@@ -231,6 +270,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     seconds: float = 0.0
     error: str | None = None
     detail: str | None = None
+    length_known: bool | None = None
 
     @property
     def is_there(self) -> bool:

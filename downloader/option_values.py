@@ -304,6 +304,15 @@ def _check_report(value: object) -> str:
     return path
 
 
+def _check_checksums(value: object) -> str:
+    path = _path(value)
+    if not os.path.isfile(path):
+        raise BadValue("is no file; name one as sha256sum writes it")
+    if not os.access(path, os.R_OK):
+        raise BadValue("cannot be read; change its permissions")
+    return path
+
+
 def _check_authorities(value: object) -> str:
     path = _path(value)
     if not (os.path.isfile(path) or os.path.isdir(path)):
@@ -316,6 +325,7 @@ def _check_authorities(value: object) -> str:
 _CHECKS: dict[str, Callable[[object], object]] = {
     "authorities": _check_authorities,
     "bool": _check_bool,
+    "checksums": _check_checksums,
     "folder": _check_folder,
     "headers": read_headers,
     "pause": _check_pause,

@@ -193,6 +193,52 @@ OPTIONS: tuple[Option, ...] = (
         words=("auto",),
     ),
     Option(
+        "refresh",
+        "bool",
+        default=False,
+        purpose="ask whether files that are there are still the newest, and fetch those "
+        "that are not",
+        flags=("-N", "--refresh"),
+        group="where",
+    ),
+    Option(
+        "verify",
+        "bool",
+        default=False,
+        purpose="read files that are there, and fetch those whose sha256 is not the recorded",
+        flags=("--verify",),
+        group="where",
+    ),
+    Option(
+        "overwrite",
+        "bool",
+        default=False,
+        purpose="replace files that were not fetched into DIR by this program",
+        flags=("--overwrite",),
+        group="where",
+    ),
+    Option(
+        "checksums",
+        "checksums",
+        default=None,
+        purpose="refuse files that have another sha256 than FILE, as sha256sum writes it, "
+        "says for their names",
+        flags=("--checksums",),
+        group="where",
+        metavar="FILE",
+        words=("none",),
+        is_trusted_only=True,
+    ),
+    Option(
+        "durable",
+        "bool",
+        default=False,
+        purpose="have each file on the disk before it counts, so that a power cut loses "
+        "nothing either",
+        flags=("--durable",),
+        group="where",
+    ),
+    Option(
         "strategy",
         "choice",
         default="asyncio",

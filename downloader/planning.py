@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from downloader.credentials import read_netrc
 from downloader.errors import UsageError
 from downloader.policy import headers, urls
+from downloader.policy.checksums import Sums
 from downloader.policy.frontier import Limits
+from downloader.policy.redaction import printable
 from downloader.policy.retry import RetryRules
+from downloader.policy.standing import Wishes
 from downloader.strategies.contract import default_workers
 from downloader.transfer.plan import Plan
 
@@ -36,6 +39,15 @@ def make_limits(settings: Settings) -> Limits:
             retry_after_max_seconds=settings.retry_after_max_seconds,
             worker_losses=settings.worker_losses,
         ),
+    )
+
+
+def make_wishes(settings: Settings) -> Wishes:
+    """What is to be done about files that are there already."""
+    return Wishes(
+        refreshes=settings.refresh,
+        verifies=settings.verify,
+        overwrites=settings.overwrite,
     )
 
 
@@ -67,7 +79,27 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         proxies=settings.proxies,
         cacert=settings.cacert,
         verifies_tls=not settings.insecure,
+        is_durable=settings.durable,
     )
+
+
+def read_sums(path: str | None) -> Sums | None:
+    """The checksums of a file as `sha256sum` writes it; None without one.
+
+    Raises:
+        UsageError: It cannot be read, or a line is none of its lines.
+    """
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
+            return Sums(stream)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the checksums {path}: {error.strerror or error}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"--checksums {path}, {printable(str(error))}") from error
 
 
 def prepare_output(output: str) -> str:

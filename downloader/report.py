@@ -84,6 +84,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         interrupted_by: The number of the signal that ended the run early, or None.
         list_complete: False if an interruption left lines unread, which then have
             no rows.
+        manifest_complete: False if the folder's record could not be written to its end.
     """
 
     strategy: str
@@ -112,6 +113,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     errors: dict[str, int]
     interrupted_by: int | None = None
     list_complete: bool = True
+    manifest_complete: bool = True
 
 
 class Report:
@@ -155,10 +157,10 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True if the whole list was read and each line's file is there."""
+        """True if the whole list was read and each line's file is there, and recorded."""
         summary = self.summary
         is_whole = summary.list_complete and summary.interrupted_by is None
-        return is_whole and not summary.failed
+        return is_whole and summary.manifest_complete and not summary.failed
 
     @property
     def exit_code(self) -> int:
@@ -310,6 +312,7 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     seconds: float
     error: str | None
     detail: str | None
+    length_known: bool | None
 
 
 def _row(outcome: Outcome) -> _Row:
@@ -324,6 +327,7 @@ def _row(outcome: Outcome) -> _Row:
         seconds=round(outcome.seconds, 6),
         error=outcome.error,
         detail=outcome.detail,
+        length_known=outcome.length_known,
     )
 
 
@@ -337,6 +341,9 @@ def _rounded(summary: Summary) -> dict[str, object]:
 
 def _headline(summary: Summary) -> str:
     files = wording.plural(summary.rows, "file")
+    if not (summary.ok or summary.failed) and summary.rows:
+        seconds = wording.duration(summary.seconds)
+        return f"{files}, none of them new, in {seconds}  ({_way(summary)})"
     if summary.failed:
         files = f"{summary.rows - summary.failed:,} of {files}"
     pace = f"{wording.rate(summary.files_per_second)} files/s"

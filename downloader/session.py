@@ -1,16 +1,17 @@
 """One run: the loop that takes requests in, hands attempts out and judges results.
 
-    feed ─► admit ─► frontier ─► strategy ─► judge ─► outcome ─► ledger, manifest,
-                        ▲                      │                 progress, whoever asked
-                        └────── again ─────────┘
+    feed ─► admit ─► look ─► frontier ─► strategy ─► judge ─► outcome ─► ledger, manifest,
+                      │         ▲                      │        ▲        progress, whoever
+                      │         └────── again ─────────┘        │        asked
+                      └── there already ────────────────────────┘
 
 One thread owns a session and calls `run`; `stop` and `wake` may be called from any other
-and from a signal handler. This is the only place that writes the manifest.
+and from a signal handler. This is the only place that writes the manifest, by way of
+`holdings`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import sqlite3
@@ -18,10 +19,11 @@ import time
 from typing import TYPE_CHECKING
 
 from downloader.errors import ManifestError
+from downloader.holdings import Found, Holdings
 from downloader.intake import Intake
 from downloader.ledger import Ledger
-from downloader.manifest import Manifest, prepare_folder
 from downloader.models import (
+    STOPPED,
     AttemptResult,
     ErrorKind,
     Failure,
@@ -34,20 +36,20 @@ from downloader.planning import (
     count_workers,
     make_limits,
     make_plan,
+    make_wishes,
     prepare_output,
+    read_sums,
 )
 from downloader.policy.frontier import Frontier
 from downloader.policy.redaction import redact_secrets
+from downloader.policy.standing import UNKNOWN_FILE, Action
 from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
 from downloader.report import Report
 from downloader.strategies.contract import load
 from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
-from downloader.transfer.part_file import Folder, remove_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from downloader.models import Entry, Fact, Request, Saved, WorkerUsage
     from downloader.progress import Progress
     from downloader.settings import Settings
@@ -71,6 +73,10 @@ READ_REST_SECONDS = 3.0
 
 _INTERRUPTED = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
 _NOT_TRIED = Failure(ErrorKind.NOT_TRIED, "the run was stopped before its turn")
+_EXISTS = Failure(ErrorKind.EXISTS, UNKNOWN_FILE)
+# The server says that the file is no more, or what came is not what was asked for: there
+# will be no rest of it.
+_HOPELESS = frozenset({"http_404", "http_410", ErrorKind.CHECKSUM, ErrorKind.EXISTS})
 
 
 class Session:
@@ -84,6 +90,7 @@ class Session:
     Raises:
         UsageError: The output folder is a file or cannot be made, or a strategy is not
             to be had.
+        FolderLocked: Another run uses the folder.
         ManifestError: Its record cannot be opened.
     """
 
@@ -93,19 +100,26 @@ class Session:
         self._progress = progress
         self._strategy_class = load(settings.strategy)
         self._workers = count_workers(settings)
+        sums = read_sums(settings.checksums)
         self._root = prepare_output(settings.output)
-        self._record_folder = prepare_folder(self._root)
-        self._manifest: Manifest | None = Manifest(self._record_folder)
+        self._strategy: Strategy | None = None
+        self._holdings = Holdings(
+            self._root, make_wishes(settings), self.wake, is_durable=settings.durable
+        )
+        self._record_folder = self._holdings.record_folder
         try:
             self._ledger = Ledger(self._record_folder)
         except (sqlite3.Error, OSError) as error:
+            self._holdings.close()
             raise ManifestError(self._record_folder, str(error)) from error
         self._intake = Intake(
-            self._ledger, settings.layout, is_portable=settings.portable_names
+            self._ledger,
+            settings.layout,
+            is_portable=settings.portable_names,
+            sums=sums,
         )
         self._frontier = Frontier(make_limits(settings))
         self._tally = Tally()
-        self._strategy: Strategy | None = None
         self._usage: list[WorkerUsage] = []
         self._list_complete = True
         self._sinks: dict[int, list[Sink]] = {}
@@ -143,6 +157,7 @@ class Session:
         else:
             self._stop_signal = signum
             self._stopped_at = time.monotonic()
+            self._holdings.stop_reading()
             if self._strategy is not None:
                 self._strategy.cancel(_INTERRUPTED)
         self.wake()
@@ -158,10 +173,11 @@ class Session:
             return self._step_stopping(self._stopped_at)
         self._take_in()
         self._launch()
-        if self._feed.is_done and self._frontier.is_empty:
+        is_over = self._frontier.is_empty and not self._holdings.pending
+        if self._feed.is_done and is_over:
             return False
         self._collect(self._wait_seconds())
-        self._keep_records()
+        self._holdings.tick()
         return True
 
     def _step_stopping(self, stopped_at: float) -> bool:
@@ -178,6 +194,10 @@ class Session:
     def _take_in(self) -> None:
         for key, room in self._frontier.thirsty():
             self._frontier.unspill(key, self._ledger.unspill(key, room))
+        for found in self._holdings.examined():
+            self._receive(found)
+        if not self._holdings.has_room:
+            return
         if self._feed.is_done or not self._frontier.is_hungry(LOW_WATER):
             return
         if self._strategy is not None and not self._strategy.capacity:
@@ -194,7 +214,35 @@ class Session:
         if admitted.outcome is not None:
             self._emit(admitted.outcome)
         if admitted.entry is not None:
-            self._queue(admitted.entry)
+            self._receive(self._holdings.look(admitted.entry))
+
+    def _receive(self, found: Found) -> None:
+        """Go on with a request, now that it is known what stands under its name."""
+        match found.action:
+            case Action.FETCH | Action.ASK:
+                self._queue(found.entry)
+            case Action.SKIP | Action.ADOPT:
+                is_new = found.action is Action.ADOPT
+                self._conclude_early(found.entry, found.saved, None, records=is_new)
+            case Action.EXISTS:
+                self._conclude_early(found.entry, None, _EXISTS, records=False)
+            case Action.EXAMINE:
+                pass
+
+    def _conclude_early(
+        self,
+        entry: Entry,
+        saved: Saved | None,
+        failure: Failure | None,
+        *,
+        records: bool,
+    ) -> None:
+        """The end of a request that nobody had to be asked for."""
+        status = Status.SKIPPED if failure is None else Status.FAILED
+        outcome = _outcome(Ticket(entry), status, saved, failure)
+        if records:
+            self._holdings.add(entry, outcome, saved)
+        self._emit(outcome)
 
     def _queue(self, entry: Entry) -> None:
         if self._strategy is None:
@@ -233,7 +281,7 @@ class Session:
 
     def _launch(self) -> None:
         strategy = self._strategy
-        if strategy is None:
+        if strategy is None or not self._holdings.is_ready:
             return
         now = time.monotonic()
         while strategy.capacity and (
@@ -282,6 +330,8 @@ class Session:
             case Finished(ticket, saved, failure):
                 self._conclude(ticket, saved, failure, result.received_bytes)
             case Retrying(ticket, failure, delay_seconds):
+                if failure.kind == ErrorKind.WORKER_LOST:
+                    ticket.partial = self._holdings.partial(ticket.entry.path)
                 logger.info(
                     "%s: %s, trying again in %.1f s",
                     redact_secrets(ticket.entry.line),
@@ -299,13 +349,23 @@ class Session:
         received_bytes: int = 0,
     ) -> None:
         entry = ticket.entry
-        outcome = _outcome(ticket, saved, failure)
-        if failure is not None and failure.kind == ErrorKind.WORKER_LOST:
-            self._reclaim(entry)
+        status = Status.OK if failure is None else Status.FAILED
+        if saved is None and failure is None:
+            status, saved = Status.UNCHANGED, self._holdings.saved(entry)
+        outcome = _outcome(ticket, status, saved, failure)
+        self._tidy(ticket, failure, is_new=status is Status.OK)
         # Of what was not tried there is nothing to record.
-        if self._manifest is not None and ticket.history.number:
-            self._record(self._manifest.add, entry, outcome, saved)
+        if ticket.history.number:
+            self._holdings.add(entry, outcome, saved)
         self._emit(outcome, received_bytes)
+
+    def _tidy(self, ticket: Ticket, failure: Failure | None, *, is_new: bool) -> None:
+        """Leave no part behind that is of no use; who stops a run may want any."""
+        is_stopped = failure is not None and failure.kind in STOPPED
+        if is_new or is_stopped or not ticket.history.number:
+            return
+        keeps_part = failure is not None and failure.kind not in _HOPELESS
+        self._holdings.tidy(ticket.entry.path, keeps_part=keeps_part)
 
     def _emit(self, outcome: Outcome, received_bytes: int = 0) -> None:
         """A row has its end: count it, keep it, tell of it."""
@@ -315,44 +375,23 @@ class Session:
         for sink in self._sinks.pop(outcome.seq, ()):
             sink(outcome)
 
-    def _reclaim(self, entry: Entry) -> None:
-        """Remove what a dead worker left behind."""
-        folder = Folder(self._root)
-        remove_part(folder, entry.path)
-        folder.close()
-
-    # Records
-
-    def _keep_records(self) -> None:
-        if self._manifest is not None:
-            self._record(self._manifest.tick)
-
-    def _record(self, write: Callable[..., None], *values: object) -> None:
-        """Write to the manifest; a run goes on without it, and says so once."""
-        try:
-            write(*values)
-        except ManifestError as error:
-            logger.warning("%s; this run is not recorded there", error)
-            broken, self._manifest = self._manifest, None
-            if broken is not None:
-                with contextlib.suppress(ManifestError):
-                    broken.close()
-
     # The end
 
     def _finish(self) -> None:
         self._close_strategy(GRACE_SECONDS)
+        # Of these a worker that was ended by force may have put the file in place.
+        unsettled = self._frontier.paths_in_flight()
         for ticket in self._frontier.drain():
             tried = ticket.history.number > 0
             self._conclude(ticket, None, _INTERRUPTED if tried else _NOT_TRIED)
+        self._give_up_reading()
         given_up = self._ledger.give_up_spilled(_NOT_TRIED)
         self._tally.given_up(given_up, ErrorKind.NOT_TRIED.value)
         self._give_up_rest()
         for outcome in self._intake.spellings():
             self._emit(outcome)
         self._tell_the_rest()
-        if self._manifest is not None:
-            self._record(self._manifest.close)
+        self._holdings.close(unsettled)
 
     def _tell_the_rest(self) -> None:
         """Whoever still waits for a row, given up in bulk, is told of it."""
@@ -376,6 +415,13 @@ class Session:
         self._list_complete = self._feed.is_done
         self._feed.close()
 
+    def _give_up_reading(self) -> None:
+        """After a stop: requests whose files were still to be read."""
+        while self._holdings.pending:
+            for entry in self._holdings.unread():
+                self._conclude(Ticket(entry), None, _NOT_TRIED)
+            time.sleep(0.01)
+
     def _give_up(self, request: Request, sink: Sink | None) -> None:
         admitted = self._intake.admit(request)
         if sink is not None:
@@ -395,8 +441,7 @@ class Session:
         """Something broke: leave no worker, no bar and no lock behind."""
         try:
             self._close_strategy(0.0)
-            if self._manifest is not None:
-                self._record(self._manifest.close)
+            self._holdings.close()
         finally:
             self._feed.close()
             self._progress.close()
@@ -413,16 +458,19 @@ class Session:
             own_peak_bytes=peak_bytes(),
             interrupted_by=self._stop_signal,
             list_complete=self._list_complete,
+            manifest_complete=self._holdings.is_recorded,
         )
         return Report(self._ledger, summary, self._settings.output)
 
 
-def _outcome(ticket: Ticket, saved: Saved | None, failure: Failure | None) -> Outcome:
+def _outcome(
+    ticket: Ticket, status: Status, saved: Saved | None, failure: Failure | None
+) -> Outcome:
     entry = ticket.entry
     return Outcome(
         seq=entry.seq,
         url=entry.line,
-        status=Status.FAILED if saved is None else Status.OK,
+        status=status,
         http_status=ticket.http_status,
         path=None if saved is None else entry.path,
         bytes=0 if saved is None else saved.size_bytes,
@@ -431,4 +479,5 @@ def _outcome(ticket: Ticket, saved: Saved | None, failure: Failure | None) -> Ou
         seconds=ticket.seconds,
         error=None if failure is None else str(failure.kind),
         detail=None if failure is None else failure.detail,
+        length_known=None if saved is None else saved.length_known,
     )

@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             environment, or stands for none at all.
         proxies: What comes of that: a proxy by `http`, `https` or `all`, and under
             `no` the hosts that need none. Empty to go direct.
+        checksums: A file as `sha256sum` writes it; None to take any content.
         cacert: A file or folder of authorities; None for the usual ones.
         report: A path, `-` for standard output, or None for no report.
         worker_losses: How often an attempt may lose its worker before it fails.
@@ -71,6 +72,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: str = _default("user_agent")
     layout: str = _default("layout")
     portable_names: bool = _default("portable_names")
+    refresh: bool = _default("refresh")
+    verify: bool = _default("verify")
+    overwrite: bool = _default("overwrite")
+    checksums: str | None = _default("checksums")
+    durable: bool = _default("durable")
     limit_rate: int | None = _default("limit_rate")
     proxy: str | None = _default("proxy")
     netrc: bool = _default("netrc")

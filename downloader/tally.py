@@ -94,6 +94,7 @@ class Tally:
         own_peak_bytes: int,
         interrupted_by: int | None,
         list_complete: bool,
+        manifest_complete: bool,
     ) -> Summary:
         """The figures as they stand now."""
         usage = list(usage)
@@ -129,4 +130,5 @@ class Tally:
             errors=dict(sorted(self._errors.items())),
             interrupted_by=interrupted_by,
             list_complete=list_complete,
+            manifest_complete=manifest_complete,
         )

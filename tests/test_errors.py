@@ -14,6 +14,12 @@ EXAMPLES = [
     (errors.TransportError("timeout", "no answer", True), "timeout: no answer"),
     (errors.TransportError("dns", "h: unknown"), "dns: h: unknown"),
     (errors.DiskError("write", "h/a", "full"), "cannot write h/a: full"),
+    (errors.PartLost("go on with", "h/a", "gone"), "cannot go on with h/a: gone"),
+    (errors.TargetExists("finish", "h/a", "there"), "cannot finish h/a: there"),
+    (
+        errors.FolderLocked("out", "process 7"),
+        "another run uses out: process 7; wait for its end, or name another folder",
+    ),
     (errors.ManifestError("m", "locked"), "cannot use the manifest m: locked"),
     (errors.StrategyError("threads", "no more"), "strategy 'threads' broke: no more"),
 ]

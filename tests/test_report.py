@@ -76,6 +76,7 @@ ROW_KEYS = [
     "seconds",
     "error",
     "detail",
+    "length_known",
 ]
 
 

@@ -127,13 +127,17 @@ def test_a_link_in_place_of_the_record_is_refused(odd, workdir):
     assert os.listdir(workdir / "outside") == []
 
 
-def test_a_damaged_record_is_a_manifest_error(odd, workdir):
+def test_a_damaged_record_is_set_aside(odd, workdir, caplog):
     (workdir / "downloads/.downloader").mkdir(parents=True)
     (workdir / "downloads/.downloader/manifest.sqlite").write_bytes(b"damaged" * 99)
 
-    with pytest.raises(ManifestError, match="not a database"):
-        fetch([odd.url("ok/1")])
-    assert not odd.hits
+    with caplog.at_level(logging.WARNING, "downloader"):
+        report = fetch([odd.url("ok/1")])
+
+    assert report.ok
+    assert "the manifest was damaged: it was set aside as" in caplog.text
+    (damaged,) = (workdir / "downloads/.downloader").glob("manifest.sqlite.damaged-*")
+    assert damaged.read_bytes() == b"damaged" * 99
 
 
 def test_an_unknown_strategy_is_refused():
@@ -332,7 +336,8 @@ def test_the_record_holds_each_request_and_its_end(odd):
 def test_a_run_leaves_nothing_but_its_record_beside_the_files(odd, workdir):
     fetch([odd.url("ok/1"), odd.url("cut/100")], retries=0).close()
 
-    assert os.listdir(workdir / "downloads/.downloader") == ["manifest.sqlite"]
+    found = set(os.listdir(workdir / "downloads/.downloader"))
+    assert found == {"manifest.sqlite", "lock", "holder.json", "parts"}
 
 
 @pytest.mark.parametrize("batch_rows", [1, 500])

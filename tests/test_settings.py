@@ -111,6 +111,7 @@ def test_every_option_has_a_working_variable(option, tmp_path, workdir):
     bundle.touch()
     text, final = {
         "authorities": (str(bundle), str(bundle)),
+        "checksums": (str(bundle), str(bundle)),
         "bool": ("yes", True),
         "choice": (option.choices[-1:] or ("",)) * 2,
         "count": ("7", 7),

@@ -25,6 +25,7 @@ def summary(tally, **changes):
         "own_peak_bytes": 1000,
         "interrupted_by": None,
         "list_complete": True,
+        "manifest_complete": True,
     }
     return tally.summary(**values | changes)
 

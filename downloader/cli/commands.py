@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 from downloader.cli.arguments import DEMO_OPTIONS
 from downloader.cli.signals import Interruptions
 from downloader.cli.streams import complain, say
-from downloader.errors import DownloaderError, InvalidSettings, UsageError
+from downloader.errors import (
+    DownloaderError,
+    FolderLocked,
+    InvalidSettings,
+    UsageError,
+)
 from downloader.option_values import BadValue, check, from_text
 from downloader.options import Option
 from downloader.policy.redaction import printable, redact_secrets
@@ -33,6 +38,7 @@ __all__ = ["run"]
 MOST_DESCRIPTORS = 65_536
 FAILED = 1
 USAGE = 2
+LOCKED = 75  # EX_TEMPFAIL of sysexits.h: the same command may work later
 
 
 def run(invocation: Invocation) -> int:
@@ -52,6 +58,9 @@ def _run(invocation: Invocation, interruptions: Interruptions) -> int:
     except UsageError as error:
         complain(error)
         return USAGE
+    except FolderLocked as error:
+        complain(error)
+        return LOCKED
     except DownloaderError as error:
         complain(error)
     except Exception as error:  # noqa: BLE001 - the process's last resort

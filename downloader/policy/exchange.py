@@ -4,6 +4,7 @@
     │ Follow                             │
     └────────────────────────────────────┤
                                          ├── Leave    the redirect points to another host
+                                         ├── NotModified  the file at hand is the newest
                                          ├── Receive  a body comes ── end ──► judge_end
                                          └── Failure
 
@@ -31,6 +32,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # others of the class have none to give; taking them for the file would be a lie.
 _WHOLE = frozenset({200, 203, 204})
 _PARTIAL_CONTENT = 206
+_NOT_MODIFIED = 304
 _NO_CONTENT = 204
 _REASONS = {
     400: "Bad Request",
@@ -66,6 +68,10 @@ class Leave(NamedTuple):
     url: urls.Url
 
 
+class NotModified(NamedTuple):
+    """The version at hand is the newest one."""
+
+
 class Receive(NamedTuple):
     """A body comes: write it from `offset_bytes` on.
 
@@ -80,7 +86,7 @@ class Receive(NamedTuple):
     total_bytes: int | None
 
 
-Verdict = Follow | Leave | Receive | Failure
+Verdict = Follow | Leave | NotModified | Receive | Failure
 
 
 class Exchange:
@@ -126,8 +132,10 @@ class Exchange:
             hops=self.hops,
             credentials=self._attempt.credentials,
         )
-        if self.partial is not None:
-            fields.update(headers.for_range(self.partial))
+        if self._asks_on():
+            fields["Range"] = f"bytes={self._offset_bytes()}-"
+            fields["If-Range"] = self._require_partial().validator
+        fields.update(self._conditions())
         return fields
 
     def judge_head(self, status: int, answer: dict[str, str], now: datetime) -> Verdict:
@@ -143,8 +151,10 @@ class Exchange:
             return self._judge_redirect(answer["location"])
         if status in _WHOLE:
             return self._judge_whole(status, answer)
-        if status == _PARTIAL_CONTENT and self.partial is not None:
-            return self._judge_range(self.partial, answer)
+        if status == _PARTIAL_CONTENT and self._asks_on():
+            return self._judge_range(self._require_partial(), answer)
+        if status == _NOT_MODIFIED and self._conditions():
+            return NotModified()
         wait = headers.retry_after_seconds(answer.get("retry-after"), now)
         return Failure(http_kind(status), _status_text(status), wait)
 
@@ -179,7 +189,44 @@ class Exchange:
 
     def validator(self) -> str | None:
         """Under which validator the part may be gone on with later; None if never."""
+        if headers.is_coded(self.answer):
+            return None
         return headers.strong_validator(self.answer)
+
+    def _asks_on(self) -> bool:
+        """True if this hop's request asks for the rest of the part.
+
+        RFC 9110 §8.8.3: an ETag tells versions of one resource apart, not resources. A
+        query may differ all the same: that of a signed link does at each redirect.
+        """
+        if self.partial is None:
+            return False
+        then, now = self.partial.url, self.url.text
+        if self.partial.validator.startswith('"'):
+            then, now = then.partition("?")[0], now.partition("?")[0]
+        return then == now
+
+    def _require_partial(self) -> Partial:
+        assert self.partial is not None
+        return self.partial
+
+    def _offset_bytes(self) -> int:
+        """Where the asked range begins: a byte early if there may be nothing left.
+
+        A range behind the end is answered 416, which says nothing about the part.
+        """
+        partial = self._require_partial()
+        has_rest = partial.total_bytes is not None and (
+            partial.size_bytes < partial.total_bytes
+        )
+        return partial.size_bytes - (not has_rest)
+
+    def _conditions(self) -> dict[str, str]:
+        """What asks for the file only if it has changed; empty at another URL than its."""
+        known = self._attempt.known
+        if known is None or known.url != self.url.text:
+            return {}
+        return headers.conditions(known)
 
     def _judge_redirect(self, location: str) -> Verdict:
         if self.hops >= self._max_redirects:
@@ -215,13 +262,25 @@ class Exchange:
         if carried is None or carried.first is None or carried.last is None:
             return Failure(ErrorKind.PROTOCOL, "a 206 without a usable Content-Range")
         length = carried.last - carried.first + 1
-        if carried.first != partial.size_bytes or framing not in {None, length}:
-            return self._begin_again("a 206 carries another range than asked for")
-        if _differs(carried.total_bytes, partial.total_bytes) or self._changed(partial):
-            return self._begin_again("the file changed while parts of it were fetched")
-        if carried.total_bytes is not None and carried.last + 1 != carried.total_bytes:
-            return self._begin_again("a 206 stops short of the end that was asked for")
-        return Receive(partial.size_bytes, length, carried.total_bytes)
+        fault = self._range_fault(partial, carried)
+        if carried.first != self._offset_bytes() or framing not in {None, length}:
+            fault = "a 206 carries another range than asked for"
+        if fault is not None:
+            return begin_again(fault)
+        return Receive(carried.first, length, carried.total_bytes)
+
+    def _range_fault(
+        self, partial: Partial, carried: headers.ContentRange
+    ) -> str | None:
+        """Why the rest does not belong to the part; None if it does."""
+        if headers.is_coded(self.answer):
+            return "the rest came in another content coding"
+        total = carried.total_bytes
+        if _differs(total, partial.total_bytes) or self._changed(partial):
+            return "the file changed while parts of it were fetched"
+        if total is not None and carried.last is not None and carried.last + 1 != total:
+            return "a 206 stops short of the end that was asked for"
+        return None
 
     def _changed(self, partial: Partial) -> bool:
         """True if a 206 shows another validator than the part's (RFC 9110 §15.3.7.3)."""
@@ -229,10 +288,11 @@ class Exchange:
         field = "etag" if is_etag else "last-modified"
         return self.answer.get(field, partial.validator).strip() != partial.validator
 
-    @staticmethod
-    def _begin_again(reason: str) -> Failure:
-        # The word of a 416: the part is no use any more, and the next try starts fresh.
-        return Failure(http_kind(416), reason)
+
+def begin_again(reason: str) -> Failure:
+    """The failure of a part that is of no use any more: the next try starts from nothing."""
+    # The word of a 416, which says just that.
+    return Failure(http_kind(416), reason)
 
 
 def _differs(one: int | None, other: int | None) -> bool:

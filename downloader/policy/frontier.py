@@ -29,7 +29,7 @@ from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket, Ver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from downloader.models import AttemptResult, Entry, Failure, Partial, Saved
+    from downloader.models import AttemptResult, Entry, Failure, Saved
 
 # What one host may hold in memory, and all of them together; a request takes about 1 KiB.
 HOST_SHARE = 1_000
@@ -145,10 +145,9 @@ class Frontier:
             return True
         return not host.spilled and host.held < self._share
 
-    def add(self, entry: Entry, partial: Partial | None = None) -> None:
-        """Queue a request; what lies of it already may come along."""
+    def add(self, entry: Entry) -> None:
+        """Queue a request."""
         ticket = Ticket(entry)
-        ticket.partial = partial
         host = self._host(entry.host)
         host.held += 1
         self._held += 1
@@ -238,6 +237,10 @@ class Frontier:
         """The file that an attempt in flight is for."""
         entry = self._in_flight.get(attempt_id)
         return None if entry is None else entry[0].entry.path
+
+    def paths_in_flight(self) -> list[str]:
+        """The files that attempts in flight are for."""
+        return [ticket.entry.path for ticket, _ in self._in_flight.values()]
 
     def next_due(self) -> float | None:
         """When the next waiting request or paused host may go on; None if none waits."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from downloader.models import Partial
+    from downloader.models import Known
     from downloader.policy.urls import Url
 
 # Fields that may open a door or mislead a virtual host: they go to one origin only.
@@ -24,6 +24,7 @@ SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization", "host"}
 _MOST_DIGITS = 18
 # RFC 9110 §8.8.2.2 asks for "well after"; a minute leaves room for clocks that disagree.
 _STRONG_DATE_SECONDS = 60
+_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 
 Pairs = tuple[tuple[str, str], ...]
@@ -88,9 +89,23 @@ def basic(credentials: str) -> str:
     return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")
 
 
-def for_range(partial: Partial) -> dict[str, str]:
-    """The fields that ask for the rest of a part, or for all if it changed (RFC 9110 §13.1.5)."""
-    return {"Range": f"bytes={partial.size_bytes}-", "If-Range": partial.validator}
+def conditions(known: Known) -> dict[str, str]:
+    """The fields that ask for a file only if it differs from the one at hand.
+
+    Both of them where both are known: who understands If-None-Match heeds that alone
+    (RFC 9110 §13.1.2, §13.1.3).
+    """
+    fields = {}
+    if known.etag is not None and _ETAG.fullmatch(known.etag):
+        fields["If-None-Match"] = known.etag
+    if known.last_modified is not None and date(known.last_modified) is not None:
+        fields["If-Modified-Since"] = known.last_modified.strip()
+    return fields
+
+
+def is_coded(answer: dict[str, str]) -> bool:
+    """True if the body is a coded form of the file (RFC 9110 §8.4)."""
+    return answer.get("content-encoding", "").strip().lower() not in {"", "identity"}
 
 
 def _add(fields: dict[str, tuple[str, str]], pairs: Pairs) -> None:
@@ -176,7 +191,7 @@ def content_length(value: str | None) -> int | None:
 
 def date(value: str | None) -> datetime | None:
     """An HTTP date (RFC 9110 §5.6.7) as an aware UTC time; None if absent or malformed."""
-    if not value:
+    if not value or not value.isascii():
         return None
     try:
         moment = parsedate_to_datetime(value.strip())

@@ -7,7 +7,8 @@
 
 Connecting counts from the name's look-up to the end of the TLS handshake. Asking counts
 the whole response head, interim answers included, however it drips. A body may take as
-long as it likes, if no gap in it is longer than the timeout and it moves at all.
+long as it likes, if no gap in it is longer than the timeout and it moves at all. Nor is
+anyone hurried while it waits for our own disk.
 """
 
 from __future__ import annotations
@@ -65,12 +66,18 @@ class Patience:
         self._since = now
         self._started_at += seconds
 
+    def working(self) -> None:
+        """We wait for our own disk, for as long as that takes."""
+        self._phase = "working"
+
     def remaining_seconds(self, now: float) -> float:
         """What is left of the present phase, never below a millisecond."""
         return max(0.001, self._since + self._timeout - now)
 
     def verdict(self, now: float) -> Failure | None:
         """The failure that has come about by `now`, None if there is still hope."""
+        if self._phase == "working":
+            return None
         silent_seconds = now - self._since
         if silent_seconds > self._timeout:
             return Failure(ErrorKind.TIMEOUT, self.complaint())
@@ -96,5 +103,6 @@ class Patience:
             "connecting": "no connection",
             "asking": "no complete response head",
             "receiving": "no more of the body",
+            "working": "no end of the disk's work",
         }[self._phase]
         return f"{waited} within {self._timeout:g} s"

@@ -31,7 +31,7 @@ class Ticket:
         self.url = entry.url
         self.hops = 0
         self.origin: str | None = None
-        self.partial: Partial | None = None
+        self.partial: Partial | None = entry.partial
         self.seconds = 0.0
         self.http_status: int | None = None
 
@@ -46,6 +46,10 @@ class Ticket:
             self.entry.credentials,
             self.partial,
             self.origin,
+            self.entry.checksum,
+            self.entry.known,
+            # A worker that was lost may have put the file in place before it went.
+            self.entry.replaces or self.history.losses > 0,
         )
 
     def restart(self) -> None:

@@ -26,7 +26,7 @@ from downloader.transfer.limits import (
     MOST_INTERIM_ANSWERS,
     MOST_LINE_BYTES,
 )
-from downloader.transfer.transfer import CHUNK_BYTES, Transfer
+from downloader.transfer.transfer import CHUNK_BYTES, SHORT_LEAD_BYTES, Transfer
 from downloader.transfer.watch import Watch, sweep_seconds
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class AiohttpDriver:
                     raise faults.malformed()
                 if transfer.head(response.status, _pairs(response)):
                     await self._receive(response, transfer)
+                    if transfer.must_sync:
+                        await asyncio.to_thread(transfer.sync)
                     transfer.end()
                 elif transfer.is_worth_draining():
                     await _drain(response)
@@ -161,6 +163,10 @@ class AiohttpDriver:
     async def _receive(
         self, response: aiohttp.ClientResponse, transfer: Transfer
     ) -> None:
+        if transfer.lead_bytes > SHORT_LEAD_BYTES:
+            await asyncio.to_thread(transfer.catch_up)
+        elif transfer.lead_bytes:
+            transfer.catch_up()
         content = response.content
         while True:
             try:

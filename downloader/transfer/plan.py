@@ -19,6 +19,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         proxies: Proxy URL by scheme, and `no` for the exceptions.
         cacert: A file or folder of certificates to trust instead of the system's.
         verifies_tls: False to take any certificate.
+        is_durable: True if a file must be on the disk before it gets its name.
     """
 
     root: str
@@ -29,3 +30,4 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     proxies: dict[str, str] = {}
     cacert: str | None = None
     verifies_tls: bool = True
+    is_durable: bool = False

@@ -112,6 +112,8 @@ class RequestsDriver:
                     yield from self._receive(raw, transfer)
                     is_whole = watch.failure is None
                     if is_whole:
+                        if transfer.must_sync:
+                            transfer.sync()
                         transfer.end()
                 elif transfer.is_worth_draining():
                     is_whole = _drain(raw, transfer)
@@ -149,6 +151,8 @@ class RequestsDriver:
         return raw
 
     def _receive(self, raw: HTTPResponse, transfer: Transfer) -> Iterator[None]:
+        if transfer.lead_bytes:
+            transfer.catch_up()
         most = self._engine.chunk_bytes(CHUNK_BYTES)
         while data := _read(raw, most, transfer):
             pause_seconds = transfer.chunk(data)

@@ -197,8 +197,7 @@ def test_the_help_loads_nothing_heavy(arguments):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_help_promises_no_resuming(capsys):
-    text = " ".join(printed(capsys, "fetch", "--help").split()).lower()
+def test_help_says_what_becomes_of_files_that_are_there(capsys):
+    text = " ".join(printed(capsys, "fetch", "--help").split())
 
-    assert [word for word in ("resum", "continue", "go on with") if word in text] == []
-    assert "already there is fetched again" in text
+    assert "Files that are there already are skipped" in text

@@ -2,13 +2,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from downloader.models import Attempt, ErrorKind, Failure, Partial
+from downloader.models import Attempt, ErrorKind, Failure, Known, Partial
 from downloader.policy import headers
 from downloader.policy.exchange import (
     DRAINED_BYTES,
     Exchange,
     Follow,
     Leave,
+    NotModified,
     Receive,
     Verdict,
 )
@@ -17,7 +18,7 @@ from downloader.policy.headers import HeaderRules
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 URL = "http://a.test/dir/file"
-PART = Partial(100, '"v1"', 300)
+PART = Partial(100, '"v1"', 300, URL)
 REST = {"content-range": "bytes 100-299/300", "content-length": "200", "etag": '"v1"'}
 BEGIN_AGAIN = "http_416"
 
@@ -47,7 +48,38 @@ def kind(verdict: Verdict | None) -> str:
     return verdict.kind
 
 
+def known(url: str = URL) -> Exchange:
+    attempt = Attempt(0, URL, "file", known=Known('"v1"', DATE, url))
+    return Exchange(attempt, HeaderRules(), 20)
+
+
+class TestKnown:
+    def test_a_known_version_is_asked_about_and_may_be_the_newest(self) -> None:
+        talk = known()
+
+        assert talk.request_fields()["If-None-Match"] == '"v1"'
+        assert talk.request_fields()["If-Modified-Since"] == DATE
+        assert talk.judge_head(304, {}, NOON) == NotModified()
+
+    def test_another_version_is_taken(self) -> None:
+        assert known().judge_head(200, {"content-length": "7"}, NOON) == Receive(
+            0, 7, 7
+        )
+
+    def test_it_is_asked_about_only_where_it_came_from(self) -> None:
+        talk = known("http://a.test/elsewhere")
+
+        assert "If-None-Match" not in talk.request_fields()
+        assert kind(talk.judge_head(304, {}, NOON)) == "http_304"
+
+
 class TestRequest:
+    def test_a_part_that_may_be_whole_is_asked_for_from_its_last_byte(self) -> None:
+        for total in (None, 100):
+            fields = exchange(Partial(100, '"v1"', total, URL)).request_fields()
+
+            assert fields["Range"] == "bytes=99-"
+
     def test_fresh_attempt_asks_for_the_whole(self) -> None:
         fields = exchange().request_fields()
 
@@ -160,12 +192,26 @@ class TestRedirect:
         assert not any(word in verdict.detail for word in ("secret", "hidden", "\x1b"))
         assert len(verdict.detail) < 1_000
 
-    def test_range_is_asked_for_at_the_next_hop_too(self) -> None:
-        talk = exchange(PART)
+    def test_range_is_asked_for_only_where_the_part_came_from(self) -> None:
+        talk = exchange(Partial(100, '"v1"', 300, "http://a.test/x?old"))
+        before = talk.request_fields()
 
-        talk.judge_head(302, {"location": "/x"}, NOON)
+        talk.judge_head(302, {"location": "/x?new"}, NOON)
 
+        assert "Range" not in before
         assert talk.request_fields()["Range"] == "bytes=100-"
+
+    def test_a_date_says_nothing_of_another_query(self) -> None:
+        talk = exchange(Partial(100, DATE, 300, "http://a.test/x?old"))
+
+        talk.judge_head(302, {"location": "/x?new"}, NOON)
+
+        assert "Range" not in talk.request_fields()
+
+    def test_a_206_where_no_range_was_asked_for_is_refused(self) -> None:
+        talk = exchange(Partial(100, '"v1"', 300, "http://a.test/other"))
+
+        assert kind(talk.judge_head(206, REST, NOON)) == "http_206"
 
 
 class TestWhole:
@@ -238,6 +284,19 @@ class TestOtherStatuses:
         assert talk.answer == {"etag": '"e"'}
 
 
+class TestCoding:
+    def test_a_coded_body_cannot_be_gone_on_with(self) -> None:
+        talk = exchange()
+        talk.judge_head(200, {"etag": '"v1"', "content-encoding": "gzip"}, NOON)
+
+        assert talk.validator() is None
+
+    def test_a_rest_in_another_coding_begins_again(self) -> None:
+        verdict = judge(206, REST | {"content-encoding": "gzip"}, PART)
+
+        assert kind(verdict) == BEGIN_AGAIN
+
+
 class TestRange:
     def test_rest_goes_behind_the_part(self) -> None:
         assert judge(206, REST, PART) == Receive(100, 200, 300)
@@ -268,7 +327,9 @@ class TestRange:
         assert judge(206, answer, PART) == Receive(100, 200, None)
 
     def test_total_may_become_known_now(self) -> None:
-        assert judge(206, REST, Partial(100, '"v1"')) == Receive(100, 200, 300)
+        part = Partial(101, '"v1"', None, URL)
+
+        assert judge(206, REST, part) == Receive(100, 200, 300)
 
     @pytest.mark.parametrize("value", ["", "bytes */300", "bytes 299-100/300", "lines"])
     def test_206_without_a_usable_range_is_no_http(self, value: str) -> None:
@@ -305,14 +366,14 @@ class TestRange:
         assert reason in verdict.detail
 
     def test_part_under_a_date_goes_on_with_that_date(self) -> None:
-        part = Partial(100, DATE, 300)
+        part = Partial(100, DATE, 300, URL)
 
         assert judge(206, REST | {"last-modified": DATE}, part) == Receive(
             100, 200, 300
         )
 
     def test_part_under_a_date_begins_again_with_another(self) -> None:
-        part = Partial(100, DATE, 300)
+        part = Partial(100, DATE, 300, URL)
         answer = REST | {"last-modified": "Tue, 24 Nov 2026 00:00:00 GMT"}
 
         assert kind(judge(206, answer, part)) == BEGIN_AGAIN

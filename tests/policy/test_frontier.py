@@ -1,5 +1,6 @@
 from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -139,7 +140,7 @@ class TestTurns:
 
     def test_attempt_carries_what_its_worker_must_know(self) -> None:
         made = frontier()
-        made.add(entry(A, 7, "u:p"), PART)
+        made.add(msgspec.structs.replace(entry(A, 7, "u:p"), partial=PART))
 
         assert take_one(made) == Attempt(
             0, "http://a.test/7", "7", 1, 0, "u:p", PART, None
@@ -279,7 +280,7 @@ class TestRetries:
 
     def test_part_outlives_an_attempt_that_did_not_touch_it(self) -> None:
         made = frontier()
-        made.add(entry(A), PART)
+        made.add(msgspec.structs.replace(entry(A), partial=PART))
         judge(made, take_one(made), CONNECT)
 
         assert take_one(made, 1.0).partial == PART
@@ -307,7 +308,7 @@ class TestFreeTries:
 
     def test_416_begins_again_without_the_part_once(self) -> None:
         made = frontier(retries=0)
-        made.add(entry(A), PART)
+        made.add(msgspec.structs.replace(entry(A), partial=PART))
         judge(made, take_one(made), MISFIT, partial=PART)
         again = take_one(made)
 

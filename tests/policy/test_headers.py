@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.models import Partial
+from downloader.models import Known
 from downloader.policy import headers
 from downloader.policy.headers import ContentRange, HeaderRules
 from downloader.policy.urls import parse
@@ -175,11 +175,33 @@ class TestCredentials:
         assert "Authorization" not in fields
 
 
-def test_range_asks_for_the_rest_under_the_validator() -> None:
-    assert headers.for_range(Partial(7, '"v1"', 9)) == {
-        "Range": "bytes=7-",
-        "If-Range": '"v1"',
+URL = "http://a.test/"
+DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize("etag", ['"v1"', 'W/"v1"', '""'])
+def test_a_known_version_is_asked_about_by_all_that_names_it(etag: str) -> None:
+    assert headers.conditions(Known(etag, f" {DATE} ", URL)) == {
+        "If-None-Match": etag,
+        "If-Modified-Since": DATE,
     }
+
+
+@pytest.mark.parametrize("etag", [None, "v1", '"a b"', '"é"', '"a\x01"', '"a", "b"'])
+@pytest.mark.parametrize("modified", [None, "", "yesterday", f"{DATE}é"])
+def test_what_is_no_validator_is_not_sent_back(
+    etag: str | None, modified: str | None
+) -> None:
+    assert headers.conditions(Known(etag, modified, URL)) == {}
+
+
+@pytest.mark.parametrize(
+    ("coding", "is_coded"),
+    [("gzip", True), ("identity, br", True), (" Identity ", False), ("", False)],
+)
+def test_a_coded_body_is_not_the_file_itself(coding: str, is_coded: bool) -> None:
+    assert headers.is_coded({"content-encoding": coding}) is is_coded
+    assert not headers.is_coded({})
 
 
 def test_repeated_response_fields_are_joined() -> None:

@@ -251,7 +251,7 @@ def test_a_cut_body_leaves_a_part_that_the_next_attempt_goes_on_with(
     again = Attempt(1, url, "file-0", number=2, partial=cut.partial)
     (whole,) = run_attempts(driver, [again], tmp_path)
 
-    assert cut.partial == Partial(100_000, '"odd"', 200_000)
+    assert cut.partial == Partial(100_000, '"odd"', 200_000, url)
     assert odd.requests[1][1]["range"] == "bytes=100000-"
     assert odd.requests[1][1]["if-range"] == '"odd"'
     assert (whole.received_bytes, whole.saved.size_bytes) == (100_000, 200_000)
@@ -267,11 +267,12 @@ def test_a_part_shorter_than_it_should_be_is_not_gone_on_with(driver, odd, tmp_p
     part.write(b"x" * 10)
     part.keep()
     folder.close()
-    partial = Partial(500, '"odd"', 1000)
+    partial = Partial(500, '"odd"', 1000, odd.url("/range/1000"))
     attempt = Attempt(0, odd.url("/range/1000"), "file-0", partial=partial)
     (result,) = run_attempts(driver, [attempt], tmp_path)
 
-    assert result.failure.kind == "disk"
+    assert result.failure.kind == "http_416"
+    assert result.partial is None
     assert not (tmp_path / "file-0").exists()
 
 

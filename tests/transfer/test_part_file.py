@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from downloader.errors import DiskError
+from downloader.errors import DiskError, PartLost, TargetExists
 from downloader.transfer import part_file
 from downloader.transfer.part_file import Folder, PartFile, remove_part
 
@@ -70,24 +70,28 @@ def unprivileged_folder(out):
         os.seteuid(os.getuid())
 
 
-def save(folder, path, *chunks, offset=0):
+def written(folder, path, chunks, offset):
     part = PartFile(folder, path)
     part.open(offset)
+    part.catch_up()
     for chunk in chunks:
         part.write(chunk)
-    return part.commit()
+    return part
+
+
+def save(folder, path, *chunks, offset=0):
+    part = written(folder, path, chunks, offset)
+    modified_ns = part.commit()
+    return part.sha256, modified_ns
 
 
 def keep(folder, path, *chunks, offset=0):
-    part = PartFile(folder, path)
-    part.open(offset)
-    for chunk in chunks:
-        part.write(chunk)
-    return part.keep()
+    return written(folder, path, chunks, offset).keep()
 
 
 def open_and_commit(part, offset):
     part.open(offset)
+    part.catch_up()
     part.commit()
 
 
@@ -184,9 +188,95 @@ def test_a_part_shorter_than_the_offset_is_refused_and_not_stretched(folder, out
     assert (out / "a.part").read_bytes() == b"0123"
 
 
-def test_going_on_without_a_part_is_a_disk_error(folder):
-    with pytest.raises(DiskError, match="No such file"):
+def test_a_part_that_is_gone_is_not_gone_on_with(folder):
+    with pytest.raises(PartLost, match="its part is gone"):
         PartFile(folder, "a").open(5)
+
+
+LOCKER = """
+    import sys
+    from downloader.transfer.part_file import Folder, PartFile
+    part = PartFile(Folder(sys.argv[1]), "a")
+    part.open(0)
+    part.write(b"theirs")
+    print(flush=True)
+    sys.stdin.read()
+    try:
+        part.commit()
+    except Exception as error:
+        print(error)
+"""
+
+
+def test_a_part_that_another_process_writes_is_not_gone_on_with(folder, out):
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(LOCKER), str(out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(PartLost, match="another run writes its part"):
+            PartFile(folder, "a").open(3)
+        part = PartFile(folder, "a")
+        part.open(0)
+        part.write(b"ours")
+        said, _ = other.communicate("")
+    part.commit()
+
+    assert said == "cannot finish a: its part was taken away\n"
+    assert (out / "a").read_bytes() == b"ours"
+
+
+def test_a_file_that_may_not_be_replaced_stays(folder, out):
+    (out / "a").write_bytes(b"theirs")
+    part = PartFile(folder, "a")
+    part.open(0)
+    part.write(b"ours")
+    with pytest.raises(TargetExists):
+        part.commit(replaces=False)
+    part.discard()
+
+    assert tree(out) == ["a"]
+    assert (out / "a").read_bytes() == b"theirs"
+
+
+def test_looking_for_a_file_makes_no_folder(folder, out):
+    with pytest.raises(FileNotFoundError):
+        folder.find("h/a/b")
+
+    assert folder.stamp("h/a/b") is None
+    assert tree(out) == []
+
+
+def test_a_stamp_tells_a_file_from_its_successor(folder, out):
+    save(folder, "h/a", b"one")
+    first = folder.stamp("h/a")
+    save(folder, "h/a", b"two")
+
+    assert first.size_bytes == folder.stamp("h/a").size_bytes == 3
+    assert first != folder.stamp("h/a")
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc", path)]
+)
+def test_what_is_no_plain_file_has_no_stamp_and_is_not_read(folder, out, make):
+    make(out / "a")
+
+    assert folder.stamp("a") is None
+    with pytest.raises(DiskError):
+        folder.open_file("a")
+
+
+def test_syncing_names_takes_every_folder_above_them(folder, monkeypatch):
+    save(folder, "h/a/b", b"x")
+    save(folder, "h/a/c", b"x")
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    folder.sync(["h/a/b", "h/a/c"])
+
+    assert len(synced) == (3 if part_file._HAS_OPENAT else 0)
 
 
 def test_starting_afresh_forgets_a_kept_part(folder, out):
@@ -204,9 +294,11 @@ def test_the_same_part_file_can_be_opened_again(folder, out):
     part.write(b"0123")
     part.keep()
     part.open(2)
+    part.catch_up()
     part.write(b"x")
+    part.commit()
 
-    assert part.commit()[0] == digest(b"01x")
+    assert part.sha256 == digest(b"01x")
 
 
 def test_names_of_250_bytes_have_room_for_their_part(folder, out):
@@ -576,7 +668,7 @@ def test_a_read_only_disk_is_a_disk_error(kind, small_disk):
 def test_a_file_over_the_limit_of_its_size_is_a_disk_error(out):
     program = """
         import resource, sys
-        from downloader.errors import DiskError
+        from downloader.errors import DiskError, PartLost, TargetExists
         from downloader.transfer.part_file import Folder, PartFile
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         part = PartFile(Folder(sys.argv[1]), "a")
@@ -619,8 +711,9 @@ def test_any_chunks_and_resumptions_give_the_same_file(
             part.write(content[part.size_bytes : end])
             if number in kept:
                 part.open(max(0, part.keep() - step_back))
+                part.catch_up()
         part.write(content[part.size_bytes :])
-        sha256, _ = part.commit()
+        part.commit()
 
     assert (out / "a").read_bytes() == content
-    assert sha256 == digest(content)
+    assert part.sha256 == digest(content)

@@ -1,0 +1,338 @@
+"""What the output folder holds already, and the record of what comes to it.
+
+The session asks here what to do about each request before it is queued, and tells here
+how each ended. Rules are in `downloader.policy.standing`, SQL is in `downloader.manifest`;
+here they meet the disk. A run goes on without its manifest if that breaks, says so, and
+is not a success.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from downloader.errors import DiskError, ManifestError
+from downloader.folder_lock import FolderLock
+from downloader.inspector import Inspector
+from downloader.manifest import Manifest, prepare_folder
+from downloader.models import Known, Saved
+from downloader.policy.redaction import printable
+from downloader.policy.standing import (
+    Action,
+    Case,
+    Decision,
+    Wishes,
+    decide,
+    settle,
+)
+from downloader.transfer import part_record
+from downloader.transfer.part_file import Folder, remove_part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from downloader.models import Entry, Outcome, Partial
+    from downloader.policy.standing import Record
+
+logger = logging.getLogger(__name__)
+
+# Files of which a word is said each; of the others, how many there were.
+MOST_WORDS = 5
+
+
+_FINAL = {Action.SKIP, Action.ADOPT, Action.EXISTS}
+
+
+class Found(NamedTuple):
+    """What is to be done about a request.
+
+    Attributes:
+        action: FETCH and ASK go to the frontier; EXAMINE has been begun, and `examined`
+            brings what comes of it; the others are the end.
+        entry: The request, with what the fetch must know.
+        saved: The file at hand, for an end that has one.
+    """
+
+    action: Action
+    entry: Entry
+    saved: Saved | None = None
+
+
+class Holdings:
+    """An output folder in the hands of one run; used by the session's thread.
+
+    Args:
+        root: Its absolute path.
+        wishes: What is to be done about files that are there.
+        wake: Called from another thread when `examined` has something.
+        is_durable: Whether what is recorded must outlive a power cut.
+
+    Attributes:
+        record_folder: Its `.downloader`.
+        is_recorded: False once the manifest could not be written.
+
+    Raises:
+        FolderLocked: Another run uses it.
+        ManifestError: Its record cannot be opened.
+    """
+
+    def __init__(
+        self, root: str, wishes: Wishes, wake: Callable[[], None], *, is_durable: bool
+    ) -> None:
+        self.record_folder = prepare_folder(root)
+        self._folder = Folder(root)
+        self._unsynced: list[str] = []
+        self._lock = FolderLock(root, self.record_folder)
+        self.is_recorded = True
+        self._manifest: Manifest | None = None
+        try:
+            self._open_manifest(is_durable=is_durable)
+        except BaseException:
+            self._lock.release()
+            raise
+        is_rebuilt = self._manifest is not None and self._manifest.is_rebuilt
+        self._wishes = wishes._replace(adopts_all=is_rebuilt)
+        self._is_durable = is_durable
+        self._parts = self._tidy_parts(root)
+        self._inspector: Inspector[tuple[Entry, Case]] = Inspector(root, wake)
+        self._words = 0
+
+    # What is there
+
+    @property
+    def pending(self) -> int:
+        """Files that are being read."""
+        return self._inspector.pending
+
+    @property
+    def has_room(self) -> bool:
+        """False while so many files are being read that no more should be asked for."""
+        return self._inspector.has_room
+
+    def look(self, entry: Entry) -> Found:
+        """What to do about a request; its intent is recorded if it is to be fetched."""
+        case = self._case(entry)
+        return self._follow(entry, case, decide(case, self._wishes))
+
+    def examined(self) -> list[Found]:
+        """What to do about requests whose files have been read meanwhile."""
+        return [
+            self._follow(
+                entry,
+                case,
+                settle(case, self._wishes, sha256),
+                sha256,
+            )
+            for (entry, case), sha256 in self._inspector.collect()
+        ]
+
+    def stop_reading(self) -> None:
+        """The run is to end: read no more. Safe in a signal handler."""
+        self._inspector.stop()
+
+    def unread(self) -> list[Entry]:
+        """After `stop_reading`: requests whose files were still to be read."""
+        return [entry for (entry, _), _ in self._inspector.collect()]
+
+    def partial(self, path: str) -> Partial | None:
+        """What a worker that died left of a file, if it can be gone on with."""
+        return part_record.read(self._folder, path)
+
+    def saved(self, entry: Entry) -> Saved | None:
+        """The file of a request whose server said that it is the newest."""
+        record = self._case(entry).record
+        return None if record is None else _as_saved(record)
+
+    def tidy(self, path: str, *, keeps_part: bool = False) -> None:
+        """Remove what is left of a fetch that has ended without a new file.
+
+        Args:
+            path: The file's name.
+            keeps_part: Whether a part that a later run may go on with stays.
+        """
+        if keeps_part and part_record.read(self._folder, path) is not None:
+            return
+        remove_part(self._folder, path)
+        part_record.erase(self._folder, path)
+
+    # What comes
+
+    @property
+    def is_ready(self) -> bool:
+        """True if all that is intended has been written down, so that it may begin."""
+        manifest = self._manifest
+        if manifest is None or not manifest.intends:
+            return True
+        self._record(manifest.flush)
+        return not (self.is_recorded and manifest.intends)
+
+    def add(self, entry: Entry, outcome: Outcome, saved: Saved | None) -> None:
+        """Record the end of a request."""
+        if self._manifest is None:
+            return
+        if self._is_durable and saved is not None:
+            self._unsynced.append(entry.path)
+        self._record(self._manifest.add, entry, outcome, saved)
+
+    def tick(self) -> None:
+        """Write what has waited long enough."""
+        if self._manifest is not None:
+            self._record(self._manifest.tick)
+
+    def close(self, unsettled: Iterable[str] | None = None) -> None:
+        """Write what waits, and let go of the folder.
+
+        Args:
+            unsettled: As for `Manifest.close`.
+        """
+        self._inspector.close()
+        if self._words > MOST_WORDS:
+            logger.warning(
+                "%s more files were missing or changed", f"{self._words - MOST_WORDS:,}"
+            )
+            self._words = 0
+        try:
+            if self._manifest is not None:
+                self._record(self._manifest.close, unsettled)
+        finally:
+            self._folder.close()
+            self._lock.release()
+
+    def _open_manifest(self, *, is_durable: bool) -> None:
+        try:
+            self._manifest = Manifest(
+                self.record_folder, is_durable=is_durable, before_commit=self._sync
+            )
+        except ManifestError as error:
+            if not error.is_full:
+                raise
+            # Every file will fail, and the report will say why.
+            self._give_up(error)
+            return
+        if self._manifest.set_aside is not None:
+            logger.warning(
+                "the manifest was damaged: it was set aside as %s and a new one made "
+                "from what could be read; files that lie here are taken up again as the "
+                "list comes to them",
+                self._manifest.set_aside,
+            )
+
+    def _case(self, entry: Entry) -> Case:
+        record = intent = None
+        if self._manifest is not None:
+            try:
+                record = self._manifest.record(entry.path)
+                intent = self._manifest.intent(entry.path)
+            except ManifestError as error:
+                self._give_up(error)
+        stamp = self._folder.stamp(entry.path)
+        return Case(entry.identity, entry.checksum, stamp, record, intent)
+
+    def _follow(
+        self, entry: Entry, case: Case, decision: Decision, sha256: str | None = None
+    ) -> Found:
+        action = decision.action
+        if decision.why is not None:
+            self._say(entry, decision.why)
+        was_begun = case.intent is not None or entry.path in self._parts
+        if was_begun and action in _FINAL:
+            self.tidy(entry.path)
+        match action:
+            case Action.EXAMINE:
+                self._inspector.ask((entry, case), entry.path)
+                return Found(action, entry)
+            case Action.FETCH | Action.ASK:
+                return Found(action, self._prepared(entry, case, decision))
+            case Action.SKIP:
+                assert case.record is not None
+                if self._manifest is not None:
+                    self._manifest.forget(entry.path)
+                return Found(action, entry, _as_saved(case.record))
+            case Action.ADOPT:
+                assert case.stamp is not None
+                assert sha256 is not None
+                size_bytes, modified_ns, _ = case.stamp
+                saved = Saved(
+                    size_bytes,
+                    sha256,
+                    length_known=True,
+                    etag=None,
+                    last_modified=None,
+                    modified_ns=modified_ns,
+                )
+                return Found(action, entry, saved)
+            case Action.EXISTS:
+                return Found(action, entry)
+
+    def _prepared(self, entry: Entry, case: Case, decision: Decision) -> Entry:
+        known = None
+        if decision.action is Action.ASK and case.record is not None:
+            record = case.record
+            known = Known(record.etag, record.last_modified, record.url or entry.url)
+        partial = None
+        if entry.path in self._parts:
+            self._parts.discard(entry.path)
+            partial = part_record.read(self._folder, entry.path)
+            if partial is None:
+                part_record.erase(self._folder, entry.path)
+        if self._manifest is not None:
+            self._manifest.intend(entry.path, case.stamp)
+        return msgspec.structs.replace(
+            entry, known=known, partial=partial, replaces=decision.replaces
+        )
+
+    def _tidy_parts(self, root: str) -> set[str]:
+        """The names whose parts may be gone on with; records without a part go."""
+        kept = set()
+        for path in list(part_record.paths(root)):
+            if part_record.read(self._folder, path) is None:
+                part_record.erase(self._folder, path)
+            else:
+                kept.add(path)
+        return kept
+
+    def _say(self, entry: Entry, why: str) -> None:
+        self._words += 1
+        if self._words <= MOST_WORDS:
+            logger.warning("%s %s; fetching it", printable(entry.path), why)
+
+    def _record(self, write: Callable[..., None], *values: object) -> None:
+        """Write to the manifest; a run goes on without it, and says so once."""
+        try:
+            write(*values)
+        except (ManifestError, DiskError) as error:
+            self._give_up(error)
+
+    def _sync(self) -> None:
+        """The names that a commit speaks of are on the disk before it is."""
+        if self._unsynced:
+            paths, self._unsynced = self._unsynced, []
+            self._folder.sync(paths)
+
+    def _give_up(self, error: Exception) -> None:
+        # An error, so that it is said even to those who want to hear of nothing else.
+        logger.error(
+            "%s; what comes from now on is not recorded there, and the next run will "
+            "not know it",
+            error,
+        )
+        self.is_recorded = False
+        broken, self._manifest = self._manifest, None
+        if broken is not None:
+            with contextlib.suppress(ManifestError):
+                broken.close()
+
+
+def _as_saved(record: Record) -> Saved:
+    return Saved(
+        record.size_bytes,
+        record.sha256,
+        record.length_known,
+        record.etag,
+        record.last_modified,
+        record.modified_ns,
+        record.url,
+    )

@@ -1,0 +1,208 @@
+"""What stands under a request's name already, and what follows from it.
+
+    nothing there ─────────────────────────► fetch     (with a word if it was known)
+    known, as it was recorded ─────────────► skip      (-N: ask; --verify: examine)
+    known, but changed since ──────────────► fetch, with a word
+    intended by a run that was cut short ──► examine: ours, and whole
+    known to nobody ───────────────────────► exists    (--overwrite: fetch)
+
+A file is *known* if the manifest has its size and time of modification. It is *intended*
+if a run wrote down, before it asked for it, what stood there then, and something else
+stands there now: only a whole file ever gets the name, so that it is taken up as it is.
+Examining means reading it for its sha256; `settle` says what follows from that.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+# Why a request ends as `exists`.
+UNKNOWN_FILE = (
+    "a file that was not fetched into this folder has its name; move it away, or let "
+    "--overwrite replace it"
+)
+
+
+_UNREADABLE = "cannot be read"
+
+
+class Stamp(NamedTuple):
+    """What tells a file from another one that had its name.
+
+    Attributes:
+        size_bytes: Its length.
+        modified_ns: Its modification time.
+        inode: Its number on its file system.
+    """
+
+    size_bytes: int
+    modified_ns: int
+    inode: int
+
+
+class Record(NamedTuple):
+    """A whole file as the manifest knows it.
+
+    Attributes:
+        identity: The URL that it is for, in its normal form.
+        size_bytes: Its length.
+        sha256: Its digest in hexadecimal.
+        length_known: False if only the connection's end said that it was whole.
+        etag: The answer's ETag as sent, None if it had none.
+        last_modified: The answer's Last-Modified as sent, None if it had none.
+        modified_ns: The file's own modification time when it was put in place.
+        url: Where it came from if redirects led there, else None.
+    """
+
+    identity: str
+    size_bytes: int
+    sha256: str
+    length_known: bool
+    etag: str | None
+    last_modified: str | None
+    modified_ns: int
+    url: str | None
+
+
+class Intent(NamedTuple):
+    """What a run wrote down before it asked for a file.
+
+    Attributes:
+        before: What stood there then, None if nothing did.
+    """
+
+    before: Stamp | None
+
+
+class Wishes(NamedTuple):
+    """What the user wants done about files that are there.
+
+    Attributes:
+        refreshes: Ask the server whether a known file is still the newest.
+        verifies: Read known files and compare them with the manifest.
+        overwrites: Replace files that nobody knows.
+        adopts_all: Take any file for one of ours: the manifest was lost.
+    """
+
+    refreshes: bool = False
+    verifies: bool = False
+    overwrites: bool = False
+    adopts_all: bool = False
+
+
+class Action(Enum):
+    """What to do about a request."""
+
+    FETCH = 1
+    ASK = 2
+    EXAMINE = 3
+    SKIP = 4
+    ADOPT = 5
+    EXISTS = 6
+
+
+class Decision(NamedTuple):
+    """What follows from what stands there.
+
+    Attributes:
+        action: What to do.
+        why: What a person should be told about it, None for nothing.
+        replaces: For a fetch: True if what stands there may be replaced.
+    """
+
+    action: Action
+    why: str | None = None
+    replaces: bool = True
+
+
+class Case(NamedTuple):
+    """All that a decision rests on.
+
+    Attributes:
+        identity: The URL of the request, in its normal form.
+        checksum: The sha256 that its file must have, None to take any.
+        stamp: What stands under its name, None if nothing does.
+        record: What the manifest knows of that name, None if nothing.
+        intent: What a run that was cut short intended for it, None if nothing.
+    """
+
+    identity: str
+    checksum: str | None
+    stamp: Stamp | None
+    record: Record | None
+    intent: Intent | None
+
+
+def decide(case: Case, wishes: Wishes) -> Decision:
+    """What to do about a request, given what stands under its name."""
+    if case.stamp is None:
+        if case.record is None:
+            return Decision(Action.FETCH, replaces=False)
+        return Decision(Action.FETCH, "was there once and is missing")
+    if is_known(case):
+        return _decide_known(case, wishes)
+    if is_intended(case) or wishes.adopts_all:
+        return Decision(Action.EXAMINE)
+    if _is_ours(case):
+        return Decision(Action.FETCH, "was changed since it was fetched")
+    return _decide_unknown(case, wishes)
+
+
+def settle(case: Case, wishes: Wishes, sha256: str | None) -> Decision:
+    """What to do about a request once its file has been read.
+
+    Args:
+        case: As for `decide`, which asked for it.
+        wishes: As for `decide`.
+        sha256: The file's digest in hexadecimal, None if it could not be read.
+    """
+    if is_known(case):
+        return _settle_known(case, wishes, sha256)
+    if sha256 is not None and case.checksum in {None, sha256}:
+        return Decision(Action.ADOPT)
+    if is_intended(case) or wishes.overwrites:
+        fault = "has another sha256 than asked for" if sha256 else _UNREADABLE
+        return Decision(Action.FETCH, fault)
+    return Decision(Action.EXISTS)
+
+
+def is_known(case: Case) -> bool:
+    """True if the very file that was recorded stands there."""
+    if case.stamp is None or case.record is None or not _is_ours(case):
+        return False
+    recorded = (case.record.size_bytes, case.record.modified_ns)
+    return recorded == case.stamp[:2]
+
+
+def is_intended(case: Case) -> bool:
+    """True if what stands there came about after a run had intended it."""
+    return case.intent is not None and case.stamp not in {None, case.intent.before}
+
+
+def _settle_known(case: Case, wishes: Wishes, sha256: str | None) -> Decision:
+    assert case.record is not None
+    if sha256 == case.record.sha256:
+        return Decision(Action.ASK if wishes.refreshes else Action.SKIP)
+    fault = "is damaged: its sha256 is not the recorded one" if sha256 else _UNREADABLE
+    return Decision(Action.FETCH, fault)
+
+
+def _is_ours(case: Case) -> bool:
+    """True if a run put a file of this URL there; names of two URLs might coincide."""
+    return case.record is not None and case.record.identity == case.identity
+
+
+def _decide_unknown(case: Case, wishes: Wishes) -> Decision:
+    if wishes.overwrites:
+        return Decision(Action.FETCH)
+    return Decision(Action.EXISTS if case.checksum is None else Action.EXAMINE)
+
+
+def _decide_known(case: Case, wishes: Wishes) -> Decision:
+    assert case.record is not None
+    if case.checksum is not None and case.checksum != case.record.sha256:
+        return Decision(Action.FETCH, "has another sha256 than asked for")
+    if wishes.verifies:
+        return Decision(Action.EXAMINE)
+    return Decision(Action.ASK if wishes.refreshes else Action.SKIP)

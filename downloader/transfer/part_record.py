@@ -1,0 +1,125 @@
+"""What a part file may be gone on with under: `DIR/.downloader/parts/`, a file for each.
+
+Written by whoever writes the part, after the part is made and before its first byte, and
+removed before the part is made anew: whenever the process dies, a record describes the
+bytes beside it, or there is none. Small bodies are written in one go and have none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from downloader.errors import DiskError
+from downloader.models import Partial
+from downloader.policy.naming import part_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from downloader.transfer.part_file import Folder
+
+FOLDER = ".downloader/parts"
+_MOST_BYTES = 64 << 10
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
+_READ_FLAGS = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
+
+
+class PartRecord(msgspec.Struct, frozen=True):
+    """The version that a part belongs to.
+
+    Attributes:
+        path: The final name of its file, relative to the output folder.
+        url: Where it came from, after redirects.
+        validator: As `Partial.validator`.
+        total_bytes: The whole file's length, None if not known.
+        boot: The system's start during which it was written, empty if the part was
+            synced: of what was not, nobody knows after a power cut how much is there.
+    """
+
+    path: str
+    url: str
+    validator: str
+    total_bytes: int | None
+    boot: str
+
+
+_decode = msgspec.json.Decoder(PartRecord).decode
+
+
+def write(
+    folder: Folder, path: str, partial: Partial, *, is_synced: bool = False
+) -> None:
+    """Record under what the part of `path` may be gone on with; a full disk is no matter."""
+    boot = "" if is_synced else boot_id()
+    record = PartRecord(path, partial.url, partial.validator, partial.total_bytes, boot)
+    erase(folder, path)
+    with contextlib.suppress(OSError, DiskError):
+        parent, name = folder.locate(_place(path))
+        descriptor = os.open(name, _CREATE_FLAGS, 0o600, dir_fd=parent)
+        with open(descriptor, "wb") as stream:
+            stream.write(msgspec.json.encode(record))
+
+
+def erase(folder: Folder, path: str) -> None:
+    """Forget the part of `path`; nothing happens if there is no record of it."""
+    with contextlib.suppress(OSError, DiskError):
+        parent, name = folder.find(_place(path))
+        os.unlink(name, dir_fd=parent)
+
+
+def read(folder: Folder, path: str) -> Partial | None:
+    """The part of `path` if it can be gone on with, and how far it has come."""
+    with contextlib.suppress(OSError, DiskError, msgspec.MsgspecError):
+        parent, name = folder.find(_place(path))
+        descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
+        try:
+            record = _decode(os.read(descriptor, _MOST_BYTES))
+        finally:
+            os.close(descriptor)
+        if record.path == path:
+            return _with_size(folder, record)
+    return None
+
+
+def paths(root: str) -> Iterator[str]:
+    """The final names whose parts have a record below an output folder."""
+    directory = os.path.join(root, *FOLDER.split("/"))
+    with contextlib.suppress(OSError):
+        for name in os.listdir(directory):
+            with contextlib.suppress(OSError, msgspec.MsgspecError):
+                path = os.path.join(directory, name)
+                if stat.S_ISREG(os.lstat(path).st_mode):
+                    with open(path, "rb") as stream:
+                        yield _decode(stream.read(_MOST_BYTES)).path
+
+
+def boot_id() -> str:
+    """The present start of the system; empty where that cannot be told."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            return stream.read().strip()
+    except OSError:
+        return ""
+
+
+def _place(path: str) -> str:
+    return f"{FOLDER}/{sha256(path.encode()).hexdigest()[:32]}.json"
+
+
+def _with_size(folder: Folder, record: PartRecord) -> Partial | None:
+    parent, name = folder.find(part_name(record.path))
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    total = record.total_bytes
+    is_sound = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_size
+    if not is_sound or (total is not None and found.st_size > total):
+        return None
+    if record.boot not in {"", boot_id()}:
+        return None
+    return Partial(found.st_size, record.validator, total, record.url)
