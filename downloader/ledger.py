@@ -178,17 +178,24 @@ class Ledger:
             )
         return [self._decode(blob) for _, blob in found]
 
-    def give_up_spilled(self, failure: Failure) -> int:
+    def give_up_spilled(self, failure: Failure, host: str | None = None) -> int:
         """Give every entry that is still kept its row, all the same; how many there were.
 
         In one statement: a stopped run has five seconds, whatever its list's length.
+
+        Args:
+            failure: How each ends.
+            host: Whose entries; None for those of all hosts.
         """
+        condition = "TRUE" if host is None else "host = ?"
+        hosts = () if host is None else (host,)
         given_up = self._connection.execute(
             f"INSERT INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL FROM waiting",
-            (str(failure.kind), failure.detail),
+            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL FROM waiting "
+            f"WHERE {condition}",
+            (str(failure.kind), failure.detail, *hosts),
         ).rowcount
-        self._connection.execute("DELETE FROM waiting")
+        self._connection.execute(f"DELETE FROM waiting WHERE {condition}", hosts)  # noqa: S608 - constants
         return given_up
 
     def spellings(self) -> Iterator[tuple[int, str, Outcome | None]]:

@@ -322,10 +322,33 @@ def _check_authorities(value: object) -> str:
     return path
 
 
+_DURATIONS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def _check_duration(value: object) -> float:
+    match = re.fullmatch(
+        r"([0-9]{1,9}(?:\.[0-9]{1,3})?) ?([smhd]?)", str(value).lower()
+    )
+    seconds = float(match[1]) * _DURATIONS[match[2]] if match else 0.0
+    if not 0 < seconds <= _MAX_SECONDS or isinstance(value, bool):
+        raise BadValue("must be a time such as 90, 90s, 30m, 2h or 1d")
+    return seconds
+
+
+def _check_failures(value: object) -> str:
+    match = re.fullmatch(r"([0-9]{1,9})(%?)", str(value).strip())
+    count = int(match[1]) if match else 0
+    if isinstance(value, bool) or count < 1 or (match and match[2] and count > 100):  # noqa: PLR2004 - per cent
+        raise BadValue("must be a whole number from 1 up, or a share such as 5%")
+    return str(value).strip()
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "authorities": _check_authorities,
     "bool": _check_bool,
     "checksums": _check_checksums,
+    "duration": _check_duration,
+    "failures": _check_failures,
     "folder": _check_folder,
     "headers": read_headers,
     "pause": _check_pause,

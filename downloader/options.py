@@ -124,7 +124,7 @@ class Option:
         has_no_default = self.default in ((), None) and not self.words
         if self.kind == "bool" or has_no_default:
             return self.purpose
-        if self.kind == "seconds":
+        if self.kind == "seconds" and self.default is not None:
             return f"{self.purpose} (default: {self.default:g})"
         shown = self.words[0] if self.default is None else self.default
         return f"{self.purpose} (default: {shown})"
@@ -278,12 +278,77 @@ OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
     ),
     Option(
+        "max_time",
+        "seconds",
+        default=None,
+        purpose="give up on a try that is not finished SECONDS after it began",
+        flags=("-m", "--max-time"),
+        metavar="SECONDS",
+        words=("none",),
+    ),
+    Option(
+        "max_file_size",
+        "rate",
+        default=None,
+        purpose="refuse a file of more than BYTES, such as 500K or 2G",
+        flags=("--max-file-size",),
+        aliases=("--max-filesize",),
+        metavar="BYTES",
+        words=("none",),
+    ),
+    Option(
         "retries",
         "count",
         default=3,
         purpose="send N further requests after a failure that may pass",
         flags=("--retries",),
         metavar="N",
+    ),
+    Option(
+        "max_retry_wait",
+        "pause",
+        default=120.0,
+        purpose="give a request up at once if its server asks for a longer pause "
+        "(Retry-After) than SECONDS",
+        flags=("--max-retry-wait",),
+        metavar="SECONDS",
+    ),
+    Option(
+        "retry_max_time",
+        "seconds",
+        default=600.0,
+        purpose="begin no retry later than SECONDS after the first try for the URL",
+        flags=("--retry-max-time",),
+        metavar="SECONDS",
+    ),
+    Option(
+        "max_host_failures",
+        "count",
+        default=20,
+        purpose="let a host rest, and then give it up, once it was not reached N times in "
+        "a row; none never does",
+        flags=("--max-host-failures",),
+        metavar="N",
+        words=("none",),
+        minimum=1,
+    ),
+    Option(
+        "max_failures",
+        "failures",
+        default=None,
+        purpose="end the run once N files have failed, or N% of at least 100",
+        flags=("--max-failures",),
+        metavar="N|N%",
+        words=("none",),
+    ),
+    Option(
+        "deadline",
+        "duration",
+        default=None,
+        purpose="end the run after TIME, such as 90, 30m or 2h",
+        flags=("--deadline",),
+        metavar="TIME",
+        words=("none",),
     ),
     Option(
         "limit_rate",
@@ -304,6 +369,14 @@ OPTIONS: tuple[Option, ...] = (
         metavar="URL",
         words=("auto",),
         is_trusted_only=True,
+    ),
+    Option(
+        "block_private",
+        "bool",
+        default=False,
+        purpose="connect to public addresses only, also after a redirect: never to this "
+        "machine or its network",
+        flags=("--block-private",),
     ),
     Option(
         "cacert",
@@ -336,13 +409,6 @@ OPTIONS: tuple[Option, ...] = (
         "pause",
         default=30.0,
         purpose="bound the random pause before any retry",
-        metavar="SECONDS",
-    ),
-    Option(
-        "retry_after_max_seconds",
-        "pause",
-        default=120.0,
-        purpose="wait no longer than this when a server asks for a pause (Retry-After)",
         metavar="SECONDS",
     ),
     Option(

@@ -32,11 +32,13 @@ def make_limits(settings: Settings) -> Limits:
     """The frontier's bounds."""
     return Limits(
         per_host=settings.per_host,
+        host_failures=settings.max_host_failures,
         retry=RetryRules(
             retries=settings.retries,
             backoff_seconds=settings.backoff_seconds,
             backoff_max_seconds=settings.backoff_max_seconds,
-            retry_after_max_seconds=settings.retry_after_max_seconds,
+            retry_after_max_seconds=settings.max_retry_wait,
+            total_seconds=settings.retry_max_time,
             worker_losses=settings.worker_losses,
         ),
     )
@@ -79,6 +81,9 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         proxies=settings.proxies,
         cacert=settings.cacert,
         verifies_tls=not settings.insecure,
+        max_seconds=settings.max_time,
+        max_bytes=settings.max_file_size,
+        blocks_private=settings.block_private,
         is_durable=settings.durable,
     )
 

@@ -85,6 +85,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         list_complete: False if an interruption left lines unread, which then have
             no rows.
         manifest_complete: False if the folder's record could not be written to its end.
+        stopped_because: Why the run ended early without a signal, or None.
     """
 
     strategy: str
@@ -114,6 +115,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     interrupted_by: int | None = None
     list_complete: bool = True
     manifest_complete: bool = True
+    stopped_because: str | None = None
 
 
 class Report:
@@ -159,7 +161,7 @@ class Report:
     def ok(self) -> bool:
         """True if the whole list was read and each line's file is there, and recorded."""
         summary = self.summary
-        is_whole = summary.list_complete and summary.interrupted_by is None
+        is_whole = summary.list_complete and not _is_cut_short(summary)
         return is_whole and summary.manifest_complete and not summary.failed
 
     @property
@@ -182,7 +184,7 @@ class Report:
         lines = [_headline(summary), *_details(summary, self._counts())]
         if summary.failed:
             lines += self._failure_lines()
-        if summary.interrupted_by is not None or not summary.list_complete:
+        if _is_cut_short(summary) or not summary.list_complete:
             lines.append(f"  {_interruption(summary)}")
         return "\n".join(lines)
 
@@ -398,9 +400,15 @@ def _reason(outcome: Outcome) -> str:
     return f"{url}  {outcome.error}: {wording.shown(outcome.detail)}"
 
 
+def _is_cut_short(summary: Summary) -> bool:
+    return summary.interrupted_by is not None or summary.stopped_because is not None
+
+
 def _interruption(summary: Summary) -> str:
     cause = "interrupted"
-    if summary.interrupted_by is not None:
+    if summary.stopped_because is not None:
+        cause = f"stopped: {summary.stopped_because}"
+    elif summary.interrupted_by is not None:
         cause += f" by {_signal_name(summary.interrupted_by)}"
     untried = summary.errors.get(ErrorKind.NOT_TRIED, 0)
     losses = [f"{wording.plural(untried, 'line')} not tried"] if untried else []

@@ -18,6 +18,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from downloader import wording
 from downloader.errors import ManifestError
 from downloader.holdings import Found, Holdings
 from downloader.intake import Intake
@@ -40,6 +41,7 @@ from downloader.planning import (
     prepare_output,
     read_sums,
 )
+from downloader.policy.failure_limit import FailureLimit
 from downloader.policy.frontier import Frontier
 from downloader.policy.redaction import redact_secrets
 from downloader.policy.standing import UNKNOWN_FILE, Action
@@ -125,7 +127,10 @@ class Session:
         self._sinks: dict[int, list[Sink]] = {}
         self._stop_signal: int | None = None
         self._stopped_at: float | None = None
+        self._stopped_because: str | None = None
         self._is_abandoned = False
+        most = settings.max_failures
+        self._failure_limit = None if most is None else FailureLimit.read(most)
 
     def run(self) -> Report:
         """Run to the end, or to a stop, and make the report.
@@ -173,6 +178,8 @@ class Session:
             return self._step_stopping(self._stopped_at)
         self._take_in()
         self._launch()
+        self._give_hosts_up()
+        self._heed_limits()
         is_over = self._frontier.is_empty and not self._holdings.pending
         if self._feed.is_done and is_over:
             return False
@@ -375,6 +382,43 @@ class Session:
         for sink in self._sinks.pop(outcome.seq, ()):
             sink(outcome)
 
+    # Giving up
+
+    def _give_hosts_up(self) -> None:
+        """End what waits for hosts that are not reached."""
+        for failure, seconds in self._frontier.resting:
+            logger.warning("%s; asking it again in %.0f s", failure.detail, seconds)
+        self._frontier.resting.clear()
+        for host, tickets, failure, has_spilled in self._frontier.give_up():
+            spilled = 0
+            if has_spilled:
+                spilled = self._ledger.give_up_spilled(failure, host)
+                self._tally.given_up(spilled, str(failure.kind))
+            for ticket in tickets:
+                self._conclude(ticket, None, failure)
+            if tickets or spilled:
+                logger.warning(
+                    "%s: given up, with %s requests",
+                    host,
+                    f"{len(tickets) + spilled:,}",
+                )
+
+    def _heed_limits(self) -> None:
+        """Stop where the user has set a bound."""
+        deadline, most = self._settings.deadline, self._failure_limit
+        if deadline is not None and self._tally.elapsed_seconds > deadline:
+            self._end_early(f"the deadline of {wording.duration(deadline)} was reached")
+        elif most is not None and most.is_reached(*self._tally.failed_of_ended):
+            failed, _ = self._tally.failed_of_ended
+            self._end_early(
+                f"{wording.plural(failed, 'failure')}, --max-failures "
+                f"{self._settings.max_failures}"
+            )
+
+    def _end_early(self, why: str) -> None:
+        self._stopped_because = why
+        self.stop()
+
     # The end
 
     def _finish(self) -> None:
@@ -459,6 +503,7 @@ class Session:
             interrupted_by=self._stop_signal,
             list_complete=self._list_complete,
             manifest_complete=self._holdings.is_recorded,
+            stopped_because=self._stopped_because,
         )
         return Report(self._ledger, summary, self._settings.output)
 

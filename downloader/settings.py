@@ -48,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         workers: Downloads at once; None leaves it to the strategy.
         per_host: Downloads at once against one host; None lifts the limit.
+        max_time: Seconds that one try may take; None for any.
+        max_file_size: Bytes that a file may have; None for any.
         retries: Requests after the first for one URL.
         headers: Sent with each request, secret ones to the first URL's origin only.
         limit_rate: Bytes a second in all; None for no limit.
@@ -57,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             `no` the hosts that need none. Empty to go direct.
         checksums: A file as `sha256sum` writes it; None to take any content.
         cacert: A file or folder of authorities; None for the usual ones.
+        max_failures: A count, or a share with a per cent sign; None to go on.
+        deadline: Seconds that the run may take; None for any.
         report: A path, `-` for standard output, or None for no report.
         worker_losses: How often an attempt may lose its worker before it fails.
         host_headers: Further headers by lower-case `name` or `name:port`.
@@ -67,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     workers: int | None = _default("workers")
     per_host: int | None = _default("per_host")
     timeout: float = _default("timeout")
+    max_time: float | None = _default("max_time")
+    max_file_size: int | None = _default("max_file_size")
     retries: int = _default("retries")
     headers: Headers = _default("headers")
     user_agent: str = _default("user_agent")
@@ -80,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_rate: int | None = _default("limit_rate")
     proxy: str | None = _default("proxy")
     netrc: bool = _default("netrc")
+    block_private: bool = _default("block_private")
     cacert: str | None = _default("cacert")
     insecure: bool = _default("insecure")
     report: str | None = _default("report")
@@ -88,7 +95,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     no_progress: bool = _default("no_progress")
     backoff_seconds: float = _default("backoff_seconds")
     backoff_max_seconds: float = _default("backoff_max_seconds")
-    retry_after_max_seconds: float = _default("retry_after_max_seconds")
+    max_retry_wait: float = _default("max_retry_wait")
+    retry_max_time: float = _default("retry_max_time")
+    max_host_failures: int | None = _default("max_host_failures")
+    max_failures: str | None = _default("max_failures")
+    deadline: float | None = _default("deadline")
     max_redirects: int = _default("max_redirects")
     worker_losses: int = _default("worker_losses")
     host_headers: dict[str, Headers] = {}
@@ -220,6 +231,11 @@ def _finish(
     if given.get("cacert") is None:
         given["cacert"] = _environment_authorities(environ)
     proxies = _proxies(given.get("proxy"), environ)
+    if given.get("block_private") and proxies:
+        raise InvalidSettings(
+            "block_private: a proxy connects for us, and to whatever it likes, so this "
+            "cannot be kept; pass --proxy none to go direct, or leave it out"
+        )
     # An empty one has done its work: nothing, not even the environment, names a proxy.
     given["proxy"] = given.get("proxy") or None
     # Every value has been checked against its option, which has its field's type.

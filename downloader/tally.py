@@ -8,7 +8,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from downloader.models import Status
+from downloader.models import STOPPED, ErrorKind, Status
 from downloader.report import Summary
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from downloader.models import AttemptResult, Outcome, WorkerUsage
 
 _MIB = 1 << 20
+# Failures that are nobody's: a file of the user's was left alone, or there was no time.
+_UNTRIED = (ErrorKind.EXISTS.value, *(kind.value for kind in STOPPED))
 
 
 class Quantiles:
@@ -77,6 +79,17 @@ class Tally:
         elif outcome.error is not None:
             self._errors[outcome.error] += 1
 
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the run began."""
+        return time.perf_counter() - self._began
+
+    @property
+    def failed_of_ended(self) -> tuple[int, int]:
+        """Rows that failed though they were tried, and all that have ended."""
+        untried = sum(self._errors[kind] for kind in _UNTRIED)
+        return self._statuses[Status.FAILED] - untried, self._statuses.total()
+
     def given_up(self, rows: int, error: str) -> None:
         """Count rows that failed without a try."""
         if rows:
@@ -95,6 +108,7 @@ class Tally:
         interrupted_by: int | None,
         list_complete: bool,
         manifest_complete: bool,
+        stopped_because: str | None = None,
     ) -> Summary:
         """The figures as they stand now."""
         usage = list(usage)
@@ -131,4 +145,5 @@ class Tally:
             interrupted_by=interrupted_by,
             list_complete=list_complete,
             manifest_complete=manifest_complete,
+            stopped_because=stopped_because,
         )

@@ -112,6 +112,8 @@ def test_every_option_has_a_working_variable(option, tmp_path, workdir):
     text, final = {
         "authorities": (str(bundle), str(bundle)),
         "checksums": (str(bundle), str(bundle)),
+        "duration": ("2m", 120.0),
+        "failures": ("5%", "5%"),
         "bool": ("yes", True),
         "choice": (option.choices[-1:] or ("",)) * 2,
         "count": ("7", 7),

@@ -329,7 +329,7 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
         dest=option.name,
         action=action,
         metavar=option.metavar,
-        help=option.help,
+        help=_escaped(option.help),
     )
     if option.aliases:
         group.add_argument(
@@ -337,10 +337,15 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
         )
 
 
+def _escaped(text: str) -> str:
+    """A help text as argparse wants it, which formats it."""
+    return text.replace("%", "%%")
+
+
 def _add_switch(group: argparse._ArgumentGroup, option: Option) -> None:
     """A flag, and its opposite, which overrides a variable or a file."""
     group.add_argument(
-        *option.flags, dest=option.name, action="store_true", help=option.help
+        *option.flags, dest=option.name, action="store_true", help=_escaped(option.help)
     )
     word = option.flag.removeprefix("--")
     opposite = word.removeprefix("no-") if word.startswith("no-") else f"no-{word}"

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from downloader.errors import InvalidUrl
+from downloader.errors import InvalidUrl, TransportError
 from downloader.models import ErrorKind, Failure, http_kind
 from downloader.policy import headers, urls
 from downloader.policy.redaction import printable, redact_secrets
@@ -96,11 +96,13 @@ class Exchange:
         attempt: What is to be fetched.
         rules: What the run sends, and to whom.
         max_redirects: Hops after which the answer is a failure.
+        max_bytes: The largest file that is taken; None for any.
     """
 
     __slots__ = (
         "_attempt",
         "_home",
+        "_max_bytes",
         "_max_redirects",
         "_rules",
         "answer",
@@ -111,8 +113,13 @@ class Exchange:
     )
 
     def __init__(
-        self, attempt: Attempt, rules: headers.HeaderRules, max_redirects: int
+        self,
+        attempt: Attempt,
+        rules: headers.HeaderRules,
+        max_redirects: int,
+        max_bytes: int | None = None,
     ) -> None:
+        self._max_bytes = max_bytes
         self._attempt = attempt
         self._rules = rules
         self._max_redirects = max_redirects
@@ -147,6 +154,30 @@ class Exchange:
             now: The wall clock, for a Retry-After that is a date.
         """
         self.status, self.answer = status, answer
+        verdict = self._judge_status(status, answer, now)
+        if isinstance(verdict, Receive):
+            fault = self._size_fault(verdict.total_bytes or 0)
+            return Failure(ErrorKind.TOO_LARGE, fault) if fault else verdict
+        return verdict
+
+    def check_size(self, size_bytes: int) -> None:
+        """Refuse to go on once a file has become too large.
+
+        Raises:
+            TransportError: It has.
+        """
+        fault = self._size_fault(size_bytes)
+        if fault is not None:
+            raise TransportError(ErrorKind.TOO_LARGE, fault)
+
+    def _size_fault(self, size_bytes: int) -> str | None:
+        if self._max_bytes is None or size_bytes <= self._max_bytes:
+            return None
+        return f"the file has more than {self._max_bytes:,} bytes (--max-file-size)"
+
+    def _judge_status(
+        self, status: int, answer: dict[str, str], now: datetime
+    ) -> Verdict:
         if status in _REDIRECTS and "location" in answer:
             return self._judge_redirect(answer["location"])
         if status in _WHOLE:

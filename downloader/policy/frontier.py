@@ -1,4 +1,4 @@
-"""Who may start next: per-host queues and slots, waits, retries.
+"""Who may start next: per-host queues and slots, waits, retries, hosts that are down.
 
     add ──► queued ──take──► in flight ──judge──► finished
               ▲                  │
@@ -6,7 +6,7 @@
               └── due ◄── waiting┘ a failure worth another try
 
 No I/O, no clock, no random number: `now` and `jitter` come in as values. A waiting host
-holds no worker. A *slot* of a host carries one batch of attempts, which its worker runs
+holds no worker. When to give a host up is in `downloader.policy.breaker`. A *slot* of a host carries one batch of attempts, which its worker runs
 one after another; so a host never sees more connections at once than it has slots.
 
 Memory is bounded by `room`: beyond it the caller keeps requests elsewhere (`spill`) and
@@ -16,7 +16,7 @@ brings them back when `thirsty` names their host.
 from __future__ import annotations
 
 from collections import deque
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -24,18 +24,38 @@ import msgspec
 
 from downloader.models import Attempt, ErrorKind
 from downloader.policy import retry, urls
-from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket, Verdict
+from downloader.policy.breaker import Breaker, State
+from downloader.policy.ticket import (
+    Finished,
+    GivenUp,
+    Redirected,
+    Retrying,
+    Ticket,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from downloader.models import AttemptResult, Entry, Failure, Saved
 
+# Failures of our own making, which say nothing of the host.
+_NO_ANSWER = frozenset(
+    {
+        ErrorKind.WORKER_LOST,
+        ErrorKind.INTERRUPTED,
+        ErrorKind.NOT_TRIED,
+        ErrorKind.INTERNAL,
+        ErrorKind.BLOCKED,
+    }
+)
 # What one host may hold in memory, and all of them together; a request takes about 1 KiB.
 HOST_SHARE = 1_000
 TOTAL_SHARE = 20_000
 # What a host may hold all the same once all together are over their share.
 HOST_MINIMUM = 64
+# Hosts of which it is remembered how often in a row they were not reached.
+MOST_BREAKERS = 10_000
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +64,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         per_host: Slots of a host; None for no bound.
         retry: How often and how patiently to try again.
+        host_failures: Times in a row that a host may not be reached before it is
+            given a rest, and then up; None never to give one up.
     """
 
     per_host: int | None = 8
+    host_failures: int | None = 20
     retry: retry.RetryRules = retry.RetryRules()
 
 
@@ -95,6 +118,10 @@ class Frontier:
 
     Args:
         limits: The run's bounds.
+
+    Attributes:
+        resting: Hosts that have just been given a rest: why, and seconds until they are
+            asked again; whoever reads it empties it.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -104,6 +131,9 @@ class Frontier:
         self._ready: deque[_Host] = deque()
         self._timers: list[tuple[float, int, _Host, Ticket | None]] = []
         self._in_flight: dict[int, tuple[Ticket, _Slot]] = {}
+        self._breakers: dict[str, Breaker] = {}
+        self._doomed: list[_Host] = []
+        self.resting: list[tuple[Failure, float]] = []
         self._serial = count()
         self._held = 0
         self._spilled = 0
@@ -191,10 +221,47 @@ class Frontier:
             host.is_ready = False
             if host.paused_until > now or not self._has_slot(host):
                 continue
-            batch = self._batch(host, most)
+            breaker = self._breakers.get(host.key)
+            if breaker is not None and breaker.state is not State.CLOSED:
+                if breaker.refuses(now):
+                    self._doomed.append(host)
+                    continue
+                breaker.probe()
+                most = 1
+            batch = self._batch(host, most, now)
             self._refresh(host)
             return batch
         return []
+
+    def give_up(self) -> Iterator[GivenUp]:
+        """The hosts that are given up, with all their requests, which are forgotten here.
+
+        Those that were spilled are the caller's to give up.
+        """
+        doomed, self._doomed = self._doomed, []
+        for host in doomed:
+            tickets = [*host.queue, *self._take_waiting(host)]
+            self._queued -= len(host.queue)
+            host.queue.clear()
+            host.held -= len(tickets)
+            self._held -= len(tickets)
+            self._spilled -= host.spilled
+            has_spilled, host.spilled = host.spilled > 0, 0
+            self._parched.pop(host.key, None)
+            self._refresh(host)
+            failure = self._breakers[host.key].failure()
+            yield GivenUp(host.key, tickets, failure, has_spilled)
+
+    def _take_waiting(self, host: _Host) -> list[Ticket]:
+        found = [
+            one[3] for one in self._timers if one[2] is host and one[3] is not None
+        ]
+        if found:
+            self._timers = [
+                one for one in self._timers if one[2] is not host or one[3] is None
+            ]
+            heapify(self._timers)
+        return found
 
     def judge(self, result: AttemptResult, now: float, jitter: float) -> Verdict | None:
         """What follows from a result.
@@ -218,7 +285,9 @@ class Frontier:
             ticket.http_status = result.http_status
         if result.redirect is not None:
             return self._move(ticket, slot.host, result)
-        if result.failure is None:
+        failure = result.failure
+        self._count(slot.host, failure, now)
+        if failure is None:
             return self._finish(ticket, slot.host, result.saved, None)
         return self._judge_failure(ticket, slot.host, result, now, jitter)
 
@@ -269,7 +338,38 @@ class Frontier:
         return host
 
     def _has_slot(self, host: _Host) -> bool:
+        breaker = self._breakers.get(host.key)
+        if breaker is not None and breaker.state is State.PROBING:
+            return not host.slots
         return self._limits.per_host is None or host.slots < self._limits.per_host
+
+    def _count(self, host: _Host, failure: Failure | None, now: float) -> None:
+        """Take in whether a host was reached."""
+        if failure is not None and Breaker.counts(failure):
+            if self._limits.host_failures is not None:
+                self._count_failure(host, failure, self._limits.host_failures, now)
+        elif failure is None or failure.kind not in _NO_ANSWER:
+            breaker = self._breakers.pop(host.key, None)
+            if breaker is not None and host.paused_until == breaker.until:
+                host.paused_until = now
+                self._refresh(host)
+
+    def _count_failure(
+        self, host: _Host, failure: Failure, limit: int, now: float
+    ) -> None:
+        """The host was not reached: give it a rest, or up, if that happens too often."""
+        breaker = self._breakers.get(host.key)
+        if breaker is None:
+            if len(self._breakers) >= MOST_BREAKERS:
+                del self._breakers[next(iter(self._breakers))]
+            breaker = self._breakers[host.key] = Breaker(host.key, limit)
+        if not breaker.failed(failure, now):
+            return
+        if breaker.state is State.OPEN:
+            self._pause(host, breaker.until)
+            self.resting.append((breaker.failure(), breaker.until - now))
+        else:
+            self._doomed.append(host)
 
     def _enqueue(self, host: _Host, ticket: Ticket, *, first: bool = False) -> None:
         if first:
@@ -287,7 +387,7 @@ class Frontier:
         elif host.is_idle:
             self._hosts.pop(host.key, None)
 
-    def _batch(self, host: _Host, most: int) -> list[Attempt]:
+    def _batch(self, host: _Host, most: int, now: float) -> list[Attempt]:
         tickets = [host.queue.popleft() for _ in range(min(most, len(host.queue)))]
         self._queued -= len(tickets)
         slot = _Slot(host, len(tickets))
@@ -296,6 +396,8 @@ class Frontier:
         for ticket in tickets:
             if ticket.origin is None:  # a redirect's further hop is no new try
                 ticket.history.number += 1
+            if ticket.began_at is None:
+                ticket.began_at = now
             attempt = ticket.next_attempt(next(self._serial))
             self._in_flight[attempt.id] = (ticket, slot)
             batch.append(attempt)
@@ -350,6 +452,8 @@ class Frontier:
         history.losses += failure.kind == ErrorKind.WORKER_LOST
         history.stale += failure.stale
         history.restarts += failure.kind == "http_416"
+        assert ticket.began_at is not None
+        history.seconds = now - ticket.began_at
         again = retry.decide(failure, history, self._limits.retry, jitter)
         if again is None:
             return self._finish(ticket, host, None, failure)

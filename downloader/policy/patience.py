@@ -27,11 +27,24 @@ class Patience:
     Args:
         timeout_seconds: The bound on each phase and each gap.
         now: The moment the attempt was taken up.
+        max_seconds: The bound on all of it; None for any time.
     """
 
-    __slots__ = ("_phase", "_received_bytes", "_since", "_started_at", "_timeout")
+    __slots__ = (
+        "_ends_at",
+        "_max_seconds",
+        "_phase",
+        "_received_bytes",
+        "_since",
+        "_started_at",
+        "_timeout",
+    )
 
-    def __init__(self, timeout_seconds: float, now: float) -> None:
+    def __init__(
+        self, timeout_seconds: float, now: float, max_seconds: float | None = None
+    ) -> None:
+        self._max_seconds = max_seconds
+        self._ends_at = None if max_seconds is None else now + max_seconds
         self._timeout = timeout_seconds
         self._phase = "connecting"
         self._since = now
@@ -76,8 +89,13 @@ class Patience:
 
     def verdict(self, now: float) -> Failure | None:
         """The failure that has come about by `now`, None if there is still hope."""
-        if self._phase == "working":
-            return None
+        if self._ends_at is not None and now > self._ends_at:
+            return Failure(
+                ErrorKind.TIMEOUT, f"not finished within {self._max_seconds:g} s"
+            )
+        return None if self._phase == "working" else self._phase_verdict(now)
+
+    def _phase_verdict(self, now: float) -> Failure | None:
         silent_seconds = now - self._since
         if silent_seconds > self._timeout:
             return Failure(ErrorKind.TIMEOUT, self.complaint())

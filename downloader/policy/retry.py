@@ -37,6 +37,7 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
         backoff_seconds: The first wait's upper end; it doubles with each retry.
         backoff_max_seconds: The upper end's cap.
         retry_after_max_seconds: A longer wish of the server's ends the request.
+        total_seconds: No retry begins later than this after the first try did.
         worker_losses: Times an attempt may lose its worker before it counts as failed.
     """
 
@@ -44,6 +45,7 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
     backoff_seconds: float = 0.5
     backoff_max_seconds: float = 30.0
     retry_after_max_seconds: float = 120.0
+    total_seconds: float = 600.0
     worker_losses: int = 5
 
 
@@ -55,12 +57,14 @@ class History(msgspec.Struct):
         losses: Times its worker died.
         stale: Times a reused connection turned out dead.
         restarts: Times its part had to be thrown away.
+        seconds: Time since the first try began.
     """
 
     number: int = 0
     losses: int = 0
     stale: int = 0
     restarts: int = 0
+    seconds: float = 0.0
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -102,7 +106,10 @@ def decide(
         return Again(0.0, counts=False, drops_part=True)
     if failure.kind not in _RETRIED_KINDS or history.number > rules.retries:
         return None
-    return _after_wait(failure, history, rules, jitter)
+    again = _after_wait(failure, history, rules, jitter)
+    if again is None or history.seconds + again.delay_seconds > rules.total_seconds:
+        return None
+    return again
 
 
 def _after_wait(

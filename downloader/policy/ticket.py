@@ -15,6 +15,7 @@ class Ticket:
     """A request under way through the frontier, with all that befell it."""
 
     __slots__ = (
+        "began_at",
         "entry",
         "history",
         "hops",
@@ -34,6 +35,7 @@ class Ticket:
         self.partial: Partial | None = entry.partial
         self.seconds = 0.0
         self.http_status: int | None = None
+        self.began_at: float | None = None
 
     def next_attempt(self, attempt_id: int) -> Attempt:
         """The attempt that a worker is to run now."""
@@ -71,6 +73,22 @@ class Retrying(NamedTuple):
     ticket: Ticket
     failure: Failure
     delay_seconds: float
+
+
+class GivenUp(NamedTuple):
+    """A host that is not asked any more, and the requests that end with that.
+
+    Attributes:
+        host: Its name and port.
+        tickets: The requests that were in memory.
+        failure: How each of them ends.
+        has_spilled: True if there are more of them where the caller keeps them.
+    """
+
+    host: str
+    tickets: list[Ticket]
+    failure: Failure
+    has_spilled: bool
 
 
 class Redirected(NamedTuple):

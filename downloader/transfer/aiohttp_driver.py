@@ -253,7 +253,14 @@ class _Connector(aiohttp.TCPConnector):
         super().__init__(
             limit=0, resolver=_Resolver(engine), use_dns_cache=False, ttl_dns_cache=0
         )
+        self._engine = engine
         self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment] # a subclass's
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> Any:
+        """As aiohttp's, which asks its resolver for names alone; what it says is dialled."""
+        found = await super()._resolve_host(host, port, traces)
+        permitted = set(self._engine.permitted(host, [one["host"] for one in found]))
+        return [one for one in found if one["host"] in permitted]
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
         watch = _WATCH.get()

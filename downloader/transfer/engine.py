@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
+from downloader.policy.addresses import is_public
 from downloader.policy.proxies import proxy_for
 from downloader.policy.rate import TokenBucket
+from downloader.transfer import faults
 from downloader.transfer.resolver import Resolver
 from downloader.transfer.tls import make_context
 
@@ -42,6 +44,19 @@ class Engine:
     def tls(self) -> ssl.SSLContext:
         """The TLS context, made at the first https request: it costs 10 to 20 ms."""
         return make_context(self.plan.cacert, verifies=self.plan.verifies_tls)
+
+    def permitted(self, host: str, addresses: list[str]) -> list[str]:
+        """Those of a host's addresses that may be connected to.
+
+        Raises:
+            TransportError: There are some, but none of them may be.
+        """
+        if not self.plan.blocks_private:
+            return addresses
+        public = [address for address in addresses if is_public(address)]
+        if addresses and not public:
+            raise faults.private(host, addresses[0])
+        return public
 
     def proxy_for(self, url: Url) -> str | None:
         """The proxy that a request goes through; None to go straight."""

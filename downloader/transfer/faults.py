@@ -44,6 +44,13 @@ def body_cut() -> TransportError:
     return TransportError(ErrorKind.TRUNCATED, "the body broke off")
 
 
+def private(host: str, address: str) -> TransportError:
+    """No address of the host is a public one, and others are not connected to."""
+    what = "is" if host.strip("[]") == address else f"is {address},"
+    text = f"{host} {what} no public address (--block-private)"
+    return TransportError(ErrorKind.BLOCKED, text)
+
+
 def no_connection(why: str | None) -> TransportError:
     """No address took the connection."""
     return TransportError(ErrorKind.CONNECT, _with("no connection", why))

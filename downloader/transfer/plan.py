@@ -19,6 +19,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         proxies: Proxy URL by scheme, and `no` for the exceptions.
         cacert: A file or folder of certificates to trust instead of the system's.
         verifies_tls: False to take any certificate.
+        max_seconds: How long one attempt may take in all; None for any time.
+        max_bytes: How large a file may be; None for any size.
+        blocks_private: True to connect to public addresses only.
         is_durable: True if a file must be on the disk before it gets its name.
     """
 
@@ -30,4 +33,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     proxies: dict[str, str] = {}
     cacert: str | None = None
     verifies_tls: bool = True
+    max_seconds: float | None = None
+    max_bytes: int | None = None
+    blocks_private: bool = False
     is_durable: bool = False

@@ -86,7 +86,10 @@ class Line:
         self._socket = None
         patience = self._watch.patience
         remaining = patience.remaining_seconds(time.monotonic())
-        addresses = self._engine.resolver.resolve(host, port, remaining, self._is_over)
+        found = self._engine.resolver.resolve(host, port, remaining, self._is_over)
+        texts = [address.sockaddr[0] for address in found]
+        permitted = set(self._engine.permitted(host, texts))
+        addresses = [one for one in found if one.sockaddr[0] in permitted]
         error: OSError | None = None
         for left in range(len(addresses), 0, -1):
             remaining = patience.remaining_seconds(time.monotonic())

@@ -104,7 +104,9 @@ class Transfer:
         tell: Callable[[Moved], None],
     ) -> None:
         self._attempt = attempt
-        self._exchange = Exchange(attempt, plan.headers, plan.max_redirects)
+        self._exchange = Exchange(
+            attempt, plan.headers, plan.max_redirects, plan.max_bytes
+        )
         self._folder = folder
         self._is_durable = plan.is_durable
         self._is_recorded = attempt.partial is not None
@@ -116,7 +118,9 @@ class Transfer:
         self._receive: Receive | None = None
         self._pending: list[bytes] = []
         self._received_bytes = 0
-        self.patience = Patience(plan.timeout_seconds, time.monotonic())
+        self.patience = Patience(
+            plan.timeout_seconds, time.monotonic(), plan.max_seconds
+        )
         self.result: AttemptResult | None = None
 
     @property
@@ -213,6 +217,7 @@ class Transfer:
         expected = self._receive.expected_bytes
         if expected is not None and self._received_bytes > expected:
             raise TransportError(ErrorKind.PROTOCOL, "the body is longer than declared")
+        self._exchange.check_size(self._receive.offset_bytes + self._received_bytes)
         if expected is not None and expected <= SMALL_BYTES:
             self._pending.append(data)
         else:
@@ -267,6 +272,8 @@ class Transfer:
     ) -> AttemptResult:
         """End with the failure that an exception of ours stands for."""
         match error:
+            case TransportError(kind=ErrorKind.TOO_LARGE):
+                return self._reject(Failure(error.kind, error.detail))
             case TransportError():
                 return self.fail(Failure(error.kind, error.detail, None, error.stale))
             case PartLost():

@@ -2,6 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from downloader.errors import TransportError
 from downloader.models import Attempt, ErrorKind, Failure, Known, Partial
 from downloader.policy import headers
 from downloader.policy.exchange import (
@@ -443,3 +444,25 @@ class TestDraining:
         talk.judge_head(404, answer, NOON)
 
         assert not talk.is_worth_draining()
+
+
+class TestSize:
+    @pytest.mark.parametrize(
+        ("status", "answer", "partial"),
+        [(200, {"content-length": "301"}, None), (206, REST, PART)],
+    )
+    def test_a_file_too_large_is_refused_at_its_head(
+        self, status: int, answer: dict[str, str], partial: Partial | None
+    ) -> None:
+        attempt = Attempt(0, URL, "file", partial=partial)
+        talk = Exchange(attempt, HeaderRules(), 20, 299)
+
+        assert kind(talk.judge_head(status, answer, NOON)) == ErrorKind.TOO_LARGE
+
+    def test_one_that_does_not_say_is_refused_as_it_grows(self) -> None:
+        talk = Exchange(Attempt(0, URL, "file"), HeaderRules(), 20, 299)
+
+        assert talk.judge_head(200, {}, NOON) == Receive(0, None, None)
+        talk.check_size(299)
+        with pytest.raises(TransportError, match="too_large"):
+            talk.check_size(300)

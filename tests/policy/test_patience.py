@@ -168,3 +168,20 @@ class TestRemaining:
 
     def test_is_never_nothing(self) -> None:
         assert patience().remaining_seconds(500.0) == 0.001
+
+
+class TestAll:
+    def test_the_whole_may_have_an_end(self) -> None:
+        patience = Patience(30.0, 100.0, 5.0)
+        patience.receiving(104.0)
+
+        assert patience.verdict(105.0) is None
+        failure = patience.verdict(105.1)
+        assert failure == Failure("timeout", "not finished within 5 s")
+
+    def test_our_own_disk_may_take_its_time(self) -> None:
+        patience = Patience(30.0, 0.0)
+        patience.working()
+
+        assert patience.verdict(1_000.0) is None
+        assert "disk" in patience.complaint()

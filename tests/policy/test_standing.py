@@ -1,0 +1,184 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from downloader.policy.standing import (
+    Action,
+    Case,
+    Decision,
+    Intent,
+    Record,
+    Stamp,
+    Wishes,
+    decide,
+    settle,
+)
+
+SUM, OTHER = "ab" * 32, "cd" * 32
+URL = "http://h/a"
+STAMP = Stamp(3, 1_700_000_000, 7)
+RECORD = Record(URL, 3, SUM, True, '"v1"', None, 1_700_000_000, None)
+PLAIN = Wishes()
+
+
+def case(stamp=STAMP, record=None, intent=None, checksum=None, identity=URL):
+    return Case(identity, checksum, stamp, record, intent)
+
+
+def after(case, wishes=PLAIN):
+    return decide(case, wishes)
+
+
+class TestNothingThere:
+    def test_what_was_never_there_is_fetched_and_replaces_nothing(self):
+        assert after(case(None)) == Decision(Action.FETCH, None, replaces=False)
+
+    def test_what_is_missing_is_fetched_with_a_word(self):
+        found = after(case(None, RECORD))
+
+        assert found.action is Action.FETCH
+        assert "missing" in found.why
+
+    def test_an_intent_alone_is_no_file(self):
+        assert after(case(None, None, Intent(None))).action is Action.FETCH
+
+
+class TestKnown:
+    @pytest.mark.parametrize(
+        ("wishes", "action"),
+        [
+            (PLAIN, Action.SKIP),
+            (Wishes(overwrites=True), Action.SKIP),
+            (Wishes(adopts_all=True), Action.SKIP),
+            (Wishes(refreshes=True), Action.ASK),
+            (Wishes(verifies=True), Action.EXAMINE),
+            (Wishes(verifies=True, refreshes=True), Action.EXAMINE),
+        ],
+    )
+    def test_it_is_skipped_unless_more_is_wished(self, wishes, action):
+        assert after(case(record=RECORD), wishes) == Decision(action)
+
+    def test_a_stale_intent_does_not_matter(self):
+        assert after(case(record=RECORD, intent=Intent(None))).action is Action.SKIP
+
+    @pytest.mark.parametrize("checksum", [SUM, OTHER])
+    def test_a_checksum_is_enforced_without_reading(self, checksum):
+        found = after(case(record=RECORD, checksum=checksum))
+
+        assert found.action is (Action.SKIP if checksum == SUM else Action.FETCH)
+
+    @pytest.mark.parametrize(
+        "stamp", [Stamp(4, 1_700_000_000, 7), Stamp(3, 1_700_000_001, 7)]
+    )
+    def test_another_size_or_time_is_a_change(self, stamp):
+        found = after(case(stamp, RECORD))
+
+        assert (found.action, found.replaces) == (Action.FETCH, True)
+        assert "changed" in found.why
+
+    def test_another_inode_is_none(self):
+        assert after(case(Stamp(3, 1_700_000_000, 8), RECORD)).action is Action.SKIP
+
+    @pytest.mark.parametrize(
+        ("wishes", "sha256", "action"),
+        [
+            (Wishes(verifies=True), SUM, Action.SKIP),
+            (Wishes(verifies=True, refreshes=True), SUM, Action.ASK),
+            (Wishes(verifies=True), OTHER, Action.FETCH),
+            (Wishes(verifies=True), None, Action.FETCH),
+        ],
+    )
+    def test_what_was_read_decides(self, wishes, sha256, action):
+        assert settle(case(record=RECORD), wishes, sha256).action is action
+
+
+class TestIntended:
+    def test_what_came_after_the_intent_is_ours(self):
+        for before in (None, Stamp(9, 9, 9)):
+            assert after(case(intent=Intent(before))) == Decision(Action.EXAMINE)
+
+    def test_what_stood_there_before_is_not(self):
+        assert after(case(intent=Intent(STAMP))).action is Action.EXISTS
+
+    def test_it_counts_before_an_older_record(self):
+        changed = Stamp(4, 5, 6)
+
+        assert after(case(changed, RECORD, Intent(STAMP))).action is Action.EXAMINE
+
+    def test_it_is_adopted_unless_another_was_asked_for(self):
+        intended = case(intent=Intent(None))
+
+        assert settle(intended, PLAIN, SUM).action is Action.ADOPT
+        assert (
+            settle(intended._replace(checksum=SUM), PLAIN, SUM).action is Action.ADOPT
+        )
+        assert settle(intended._replace(checksum=OTHER), PLAIN, SUM) == Decision(
+            Action.FETCH, "has another sha256 than asked for"
+        )
+        assert settle(intended, PLAIN, None) == Decision(Action.FETCH, "cannot be read")
+
+
+class TestUnknown:
+    def test_it_is_left_alone(self):
+        assert after(case()) == Decision(Action.EXISTS)
+
+    def test_a_file_of_another_url_is_unknown(self):
+        assert after(case(record=RECORD, identity="http://h/b")).action is Action.EXISTS
+
+    def test_it_is_replaced_if_that_is_wished(self):
+        found = after(case(), Wishes(overwrites=True))
+
+        assert found == Decision(Action.FETCH, None, replaces=True)
+
+    @pytest.mark.parametrize(
+        ("sha256", "action"),
+        [(SUM, Action.ADOPT), (OTHER, Action.EXISTS), (None, Action.EXISTS)],
+    )
+    def test_the_right_checksum_makes_it_ours(self, sha256, action):
+        asked = case(checksum=SUM)
+
+        assert after(asked).action is Action.EXAMINE
+        assert settle(asked, PLAIN, sha256).action is action
+
+    def test_after_the_manifest_was_lost_it_is_taken_for_ours(self):
+        wishes = Wishes(adopts_all=True)
+
+        assert after(case(), wishes).action is Action.EXAMINE
+        assert settle(case(), wishes, SUM).action is Action.ADOPT
+        assert settle(case(), wishes, None).action is Action.EXISTS
+
+
+stamps = st.builds(Stamp, st.integers(0, 2), st.integers(0, 2), st.integers(0, 2))
+records = st.builds(
+    Record,
+    st.sampled_from([URL, "http://h/b"]),
+    st.integers(0, 2),
+    st.sampled_from([SUM, OTHER]),
+    st.booleans(),
+    st.none(),
+    st.none(),
+    st.integers(0, 2),
+    st.none(),
+)
+cases = st.builds(
+    Case,
+    st.just(URL),
+    st.sampled_from([None, SUM, OTHER]),
+    st.none() | stamps,
+    st.none() | records,
+    st.none() | st.builds(Intent, st.none() | stamps),
+)
+wishes = st.builds(Wishes, *[st.booleans()] * 4)
+
+
+@given(cases, wishes, st.sampled_from([None, SUM, OTHER]))
+def test_a_file_that_nobody_fetched_is_replaced_only_on_request(case, wishes, sha256):
+    decision = decide(case, wishes)
+    if decision.action is Action.EXAMINE:
+        decision = settle(case, wishes, sha256)
+    is_strange = case.stamp is not None and case.record is None and case.intent is None
+    if is_strange and not wishes.overwrites:
+        assert decision.action is not Action.FETCH
+    if case.stamp is None:
+        assert decision.action is Action.FETCH
+    assert decision.action is not Action.EXAMINE
