@@ -34,8 +34,8 @@ from downloader.transfer.part_file import Folder, remove_part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from downloader.models import Entry, Outcome, Partial
-    from downloader.policy.standing import Record
+    from downloader.models import AttemptResult, Entry, Outcome, Partial
+    from downloader.policy.standing import Record, Stamp
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,14 @@ class Found(NamedTuple):
     action: Action
     entry: Entry
     saved: Saved | None = None
+
+
+class _Lost(NamedTuple):
+    """An attempt whose worker died, and the file that it may have put in place."""
+
+    result: AttemptResult
+    entry: Entry
+    stamp: Stamp
 
 
 class Holdings:
@@ -98,14 +106,20 @@ class Holdings:
         self._is_durable = is_durable
         self._parts = self._tidy_parts(root)
         self._inspector: Inspector[tuple[Entry, Case]] = Inspector(root, wake)
+        self._lost: Inspector[_Lost] = Inspector(root, wake)
         self._words = 0
 
     # What is there
 
     @property
     def pending(self) -> int:
-        """Files that are being read."""
+        """Requests whose files are being read before anyone is asked for them."""
         return self._inspector.pending
+
+    @property
+    def pending_lost(self) -> int:
+        """Attempts in flight whose files are being read, since their workers died."""
+        return self._lost.pending
 
     @property
     def has_room(self) -> bool:
@@ -132,10 +146,40 @@ class Holdings:
     def stop_reading(self) -> None:
         """The run is to end: read no more. Safe in a signal handler."""
         self._inspector.stop()
+        self._lost.stop()
 
     def unread(self) -> list[Entry]:
         """After `stop_reading`: requests whose files were still to be read."""
         return [entry for (entry, _), _ in self._inspector.collect()]
+
+    def may_be_done(self, entry: Entry, result: AttemptResult) -> bool:
+        """True if a worker that died had put its file in place: it is being read.
+
+        `found` brings what the worker could not tell.
+        """
+        stamp = self._folder.stamp(entry.path)
+        if stamp is None or self._manifest is None:
+            return False
+        try:
+            intent = self._manifest.own_intent(entry.path)
+        except ManifestError as error:
+            self._give_up(error)
+            return False
+        if intent is None or intent.before == stamp:
+            return False
+        self._lost.ask(_Lost(result, entry, stamp), entry.path)
+        return True
+
+    def found(self) -> list[AttemptResult]:
+        """The results of attempts whose workers had died, as far as they are known now."""
+        return [self._result(lost, sha256) for lost, sha256 in self._lost.collect()]
+
+    def _result(self, lost: _Lost, sha256: str | None) -> AttemptResult:
+        if sha256 is None or lost.entry.checksum not in {None, sha256}:
+            return lost.result
+        self.tidy(lost.entry.path)
+        saved = _adopted(lost.stamp, sha256)
+        return msgspec.structs.replace(lost.result, failure=None, saved=saved)
 
     def partial(self, path: str) -> Partial | None:
         """What a worker that died left of a file, if it can be gone on with."""
@@ -189,6 +233,7 @@ class Holdings:
             unsettled: As for `Manifest.close`.
         """
         self._inspector.close()
+        self._lost.close()
         if self._words > MOST_WORDS:
             logger.warning(
                 "%s more files were missing or changed", f"{self._words - MOST_WORDS:,}"
@@ -254,16 +299,7 @@ class Holdings:
             case Action.ADOPT:
                 assert case.stamp is not None
                 assert sha256 is not None
-                size_bytes, modified_ns, _ = case.stamp
-                saved = Saved(
-                    size_bytes,
-                    sha256,
-                    length_known=True,
-                    etag=None,
-                    last_modified=None,
-                    modified_ns=modified_ns,
-                )
-                return Found(action, entry, saved)
+                return Found(action, entry, _adopted(case.stamp, sha256))
             case Action.EXISTS:
                 return Found(action, entry)
 
@@ -324,6 +360,18 @@ class Holdings:
         if broken is not None:
             with contextlib.suppress(ManifestError):
                 broken.close()
+
+
+def _adopted(stamp: Stamp, sha256: str) -> Saved:
+    """A whole file of which nobody knows any more what its server said of it."""
+    return Saved(
+        stamp.size_bytes,
+        sha256,
+        length_known=True,
+        etag=None,
+        last_modified=None,
+        modified_ns=stamp.modified_ns,
+    )
 
 
 def _as_saved(record: Record) -> Saved:

@@ -191,8 +191,14 @@ class Manifest:
         Raises:
             ManifestError: It cannot be read.
         """
-        if not self._has_intents:
-            return None
+        return self.own_intent(path) if self._has_intents else None
+
+    def own_intent(self, path: str) -> Intent | None:
+        """What this run, or an earlier one, intended for a name.
+
+        Raises:
+            ManifestError: It cannot be read.
+        """
         with self._translated():
             row = self._connection.execute(
                 "SELECT size_bytes, modified_ns, inode FROM intents WHERE path = ?",

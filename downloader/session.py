@@ -189,7 +189,9 @@ class Session:
 
     def _step_stopping(self, stopped_at: float) -> bool:
         """After a stop: wait for what was cut off to come back, for a while."""
-        if self._strategy is None or not self._frontier.in_flight or self._is_abandoned:
+        # What a dead worker may have finished stays as it is: the next run looks at it.
+        in_flight = self._frontier.in_flight - self._holdings.pending_lost
+        if self._strategy is None or not in_flight or self._is_abandoned:
             return False
         if time.monotonic() - stopped_at > DRAIN_SECONDS:
             return False
@@ -201,6 +203,8 @@ class Session:
     def _take_in(self) -> None:
         for key, room in self._frontier.thirsty():
             self._frontier.unspill(key, self._ledger.unspill(key, room))
+        for result in self._holdings.found():
+            self._judge(result)
         for found in self._holdings.examined():
             self._receive(found)
         if not self._holdings.has_room:
@@ -319,13 +323,22 @@ class Session:
     def _take_fact(self, fact: Fact) -> None:
         match fact:
             case AttemptResult():
-                self._judge(fact)
+                if not self._may_be_done(fact):
+                    self._judge(fact)
             case Moved(attempt_id, received_bytes, total_bytes):
                 path = self._frontier.path(attempt_id)
                 if path is not None:
                     self._progress.moved(attempt_id, path, received_bytes, total_bytes)
             case Returned(attempt_id):
                 self._frontier.give_back(attempt_id)
+
+    def _may_be_done(self, result: AttemptResult) -> bool:
+        """True if a worker died that had perhaps finished: its file is read first."""
+        failure = result.failure
+        if failure is None or failure.kind != ErrorKind.WORKER_LOST:
+            return False
+        entry = self._frontier.entry(result.attempt_id)
+        return entry is not None and self._holdings.may_be_done(entry, result)
 
     def _judge(self, result: AttemptResult) -> None:
         verdict = self._frontier.judge(result, time.monotonic(), random.random())  # noqa: S311 - jitter

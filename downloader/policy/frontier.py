@@ -307,6 +307,11 @@ class Frontier:
         entry = self._in_flight.get(attempt_id)
         return None if entry is None else entry[0].entry.path
 
+    def entry(self, attempt_id: int) -> Entry | None:
+        """The request that an attempt in flight is for."""
+        found = self._in_flight.get(attempt_id)
+        return None if found is None else found[0].entry
+
     def paths_in_flight(self) -> list[str]:
         """The files that attempts in flight are for."""
         return [ticket.entry.path for ticket, _ in self._in_flight.values()]

@@ -252,23 +252,34 @@ def _spawning() -> Iterator[None]:
     """Conditions for starting a child: no main to import, Ctrl-C held back, no stray path.
 
     Ctrl-C reaches the whole process group; until a child has learnt to ignore it, it
-    stays blocked in it. A folder in which the program runs must not provide modules.
+    stays blocked in it. A folder in which the program runs must not provide modules. And
+    multiprocessing's tracker need not tell the user of semaphores when we are killed.
     """
     main = sys.modules["__main__"]
-    is_safe = os.environ.get("PYTHONSAFEPATH")
     can_mask = hasattr(signal, "pthread_sigmask")
     before = (
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_mask else None
     )
     sys.modules["__main__"] = ModuleType("__main__")
-    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        with _environment(PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore"):
+            yield
+    finally:
+        sys.modules["__main__"] = main
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """These variables for a while."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        sys.modules["__main__"] = main
-        if is_safe is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = is_safe
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
