@@ -143,6 +143,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         checksum: The sha256 that the file must have, None to take any.
         known: The version at hand: an answer 304 is then as good as a file.
         replaces: True if a file that has the name may be replaced.
+        is_fresh: True if no connection may be used that stands idle: one was dead.
     """
 
     id: int
@@ -156,6 +157,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     checksum: str | None = None
     known: Known | None = None
     replaces: bool = False
+    is_fresh: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -371,6 +371,13 @@ OPTIONS: tuple[Option, ...] = (
         is_trusted_only=True,
     ),
     Option(
+        "compressed",
+        "bool",
+        default=False,
+        purpose="ask for compressed answers (gzip, deflate) and save them unpacked",
+        flags=("--compressed",),
+    ),
+    Option(
         "block_private",
         "bool",
         default=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -13,19 +14,39 @@ from downloader.policy.frontier import Limits
 from downloader.policy.redaction import printable
 from downloader.policy.retry import RetryRules
 from downloader.policy.standing import Wishes
-from downloader.strategies.contract import default_workers
+from downloader.strategies.contract import default_workers, load
+from downloader.transfer import descriptors
 from downloader.transfer.plan import Plan
 
 if TYPE_CHECKING:
     from downloader.models import Entry
     from downloader.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 
 def count_workers(settings: Settings) -> int:
-    """The workers of a run; `serial` has one, whatever was asked for."""
+    """The workers of a run; `serial` has one, whatever was asked for.
+
+    Fewer than wanted where not so many files may be open at once, which is said.
+
+    Raises:
+        StrategyUnavailable: There is no such strategy.
+    """
     if settings.strategy == "serial":
         return 1
-    return settings.workers or default_workers(settings.strategy)
+    wanted = settings.workers or default_workers(settings.strategy)
+    is_parent = load(settings.strategy).has_worker_processes
+    room = descriptors.most_workers(
+        descriptors.A_CHILD if is_parent else descriptors.A_TRANSFER
+    )
+    if room < wanted:
+        logger.warning(
+            "only %s files may be open at once (ulimit -n): running %s downloads at a time",
+            f"{descriptors.limit():,}",
+            f"{room:,}",
+        )
+    return min(wanted, room)
 
 
 def make_limits(settings: Settings) -> Limits:
@@ -83,6 +104,7 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         verifies_tls=not settings.insecure,
         max_seconds=settings.max_time,
         max_bytes=settings.max_file_size,
+        decodes=settings.compressed,
         blocks_private=settings.block_private,
         is_durable=settings.durable,
     )

@@ -86,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_rate: int | None = _default("limit_rate")
     proxy: str | None = _default("proxy")
     netrc: bool = _default("netrc")
+    compressed: bool = _default("compressed")
     block_private: bool = _default("block_private")
     cacert: str | None = _default("cacert")
     insecure: bool = _default("insecure")

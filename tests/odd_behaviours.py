@@ -10,8 +10,10 @@ import itertools
 import json
 import re
 import time
+import zlib
 from email.utils import formatdate
 
+import odd_raw
 from odd_exchange import After, body
 
 GIB = 1 << 30
@@ -274,6 +276,13 @@ def header_long(x):
     return x.reply(x.body(100), headers=[("X-Long", value)])
 
 
+@behaviour("raw")
+def raw(x):
+    """/raw/<name>: the bytes of `odd_raw`, then the end."""
+    x.send(odd_raw.ANSWERS[x.text(0, "garbage")])
+    return After.CLOSE
+
+
 # Interim answers
 
 
@@ -352,6 +361,99 @@ def gzipped(x):
     """/gzip/<n>: Content-Encoding: gzip; n is the size before."""
     content = gzip.compress(x.body(x.number(0)), mtime=0)
     return x.reply(content, headers=[("Content-Encoding", "gzip")])
+
+
+@behaviour("gzip-cut")
+def gzip_cut(x):
+    """/gzip-cut/<n>: gzip without its last 8 bytes, under a length that is right."""
+    return _coded(x, gzip.compress(x.body(x.number(0)), mtime=0)[:-8])
+
+
+@behaviour("gzip-more")
+def gzip_more(x):
+    """/gzip-more/<n>: gzip with something behind its end."""
+    return _coded(x, gzip.compress(x.body(x.number(0)), mtime=0) + b"more")
+
+
+@behaviour("gzip-twice")
+def gzip_twice(x):
+    """/gzip-twice/<n>: two members, of n bytes each."""
+    return _coded(x, 2 * gzip.compress(x.body(x.number(0)), mtime=0))
+
+
+@behaviour("gzip-damaged")
+def gzip_damaged(x):
+    """/gzip-damaged/<n>: gzip with a wrong checksum at its end."""
+    return _coded(x, gzip.compress(x.body(x.number(0)), mtime=0)[:-8] + b"damaged!")
+
+
+@behaviour("deflate")
+def deflated(x):
+    """/deflate/<n>: Content-Encoding: deflate, in zlib's format as it should be."""
+    return _coded(x, zlib.compress(x.body(x.number(0))), "deflate")
+
+
+@behaviour("deflate-bare")
+def deflated_bare(x):
+    """/deflate-bare/<n>: deflate without zlib's frame, as some servers send it."""
+    stream = zlib.compressobj(wbits=-15)
+    return _coded(x, stream.compress(x.body(x.number(0))) + stream.flush(), "deflate")
+
+
+@behaviour("coding")
+def unknown_coding(x):
+    """/coding/<name>: a content coding of that name, of 100 bytes."""
+    return _coded(x, x.body(100), x.text(0))
+
+
+@behaviour("bomb")
+def bomb(x):
+    """/bomb/<n>: n zeros, which take a thousandth of that on the wire."""
+    return _coded(x, gzip.compress(bytes(x.number(0)), mtime=0))
+
+
+@behaviour("bomb-endless")
+def bomb_endless(x):
+    """/bomb-endless: zeros without end, gzipped and chunked."""
+    x.head(headers=[("Content-Encoding", "gzip"), ("Transfer-Encoding", "chunked")])
+    stream = zlib.compressobj(wbits=31)
+    while True:
+        if piece := stream.compress(bytes(1 << 20)):
+            x.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+
+
+@behaviour("endless")
+def endless(x):
+    """/endless: a body without length or end."""
+    x.head()
+    while True:
+        x.send(bytes(1 << 16))
+
+
+@behaviour("endless-chunks")
+def endless_chunks(x):
+    """/endless-chunks: chunks without end."""
+    x.head(headers=[("Transfer-Encoding", "chunked")])
+    while True:
+        x.send(b"10000\r\n" + bytes(1 << 16) + b"\r\n")
+
+
+@behaviour("endless-trailer")
+def endless_trailer(x):
+    """/endless-trailer: a chunk, then trailer fields without end."""
+    x.head(headers=[("Transfer-Encoding", "chunked")])
+    x.send(b"1\r\nx\r\n0\r\n")
+    while True:
+        x.send(b"X-Flood: 1\r\n" * 100)
+
+
+@behaviour("chunk-size-drip")
+def chunk_size_drip(x):
+    """/chunk-size-drip: the size of a chunk, a zero each 0.2 s."""
+    x.head(headers=[("Transfer-Encoding", "chunked")])
+    while True:
+        x.send(b"0")
+        x.pause(0.2)
 
 
 @behaviour("gzip-te")
@@ -459,6 +561,26 @@ def ranged(x):
     return _represent(x, x.body(x.number(0)), [_ETAG])
 
 
+@behaviour("versioned")
+def versioned(x):
+    """/versioned/<n>: the server's present `version` of n bytes; ranges, 304 and ETag."""
+    content = body(f"{x.path}#{x.server.version}", x.number(0))
+    return _represent(x, content, [("ETag", f'"{x.server.version}"')])
+
+
+@behaviour("held")
+def held(x):
+    """/held/<n>: as /versioned, but half of what is asked for, the rest on the release."""
+    content = body(f"{x.path}#{x.server.version}", x.number(0))
+    validators = [("ETag", f'"{x.server.version}"')]
+    if "range" in x.headers or x.server.released.is_set():
+        return _represent(x, content, validators)
+    x.head(headers=[*validators, ("Content-Length", len(content))])
+    x.send(content[: len(content) // 2])
+    x.hold()
+    return After.CLOSE
+
+
 @behaviour("range-wrong")
 def range_wrong(x):
     """/range-wrong/<n>: *cut first*; a range is answered from one byte too late."""
@@ -550,6 +672,10 @@ def _fail(x, code, retry_after=""):
     return x.reply(b"odd\n", code, headers)
 
 
+def _coded(x, content, coding="gzip"):
+    return x.reply(content, headers=[("Content-Encoding", coding)])
+
+
 def _redirect(x, location, code=302):
     return x.reply(b"elsewhere\n", code, [("Location", location)])
 
@@ -590,6 +716,8 @@ def _cut_first(x, content, validators, skew=0):
 def _represent(x, content, validators, *, skew=0, sent_bytes=None):
     """Answer with content or the range of it that was asked for, if If-Range holds."""
     headers = [*validators, ("Accept-Ranges", "bytes")]
+    if x.headers.get("if-none-match") in {value for _, value in validators}:
+        return x.reply(b"", 304, headers)
     size = len(content)
     start, stop = _wanted(x, validators, size)
     if start is None:

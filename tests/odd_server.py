@@ -32,6 +32,7 @@ class OddServer:
         peak_connections: The most connections that were open at once.
         peak_in_flight: The most requests that were being answered at once.
         ca_pem: The certificate to trust, None without TLS.
+        version: Of what `/versioned` and `/held` have; a test may change it.
     """
 
     def __init__(self, *, tls=False):
@@ -41,6 +42,7 @@ class OddServer:
         self.requests = []
         self.in_flight = self.peak_in_flight = self.peak_connections = 0
         self.ca_pem = None
+        self.version = 1
         self._changed = threading.Condition()
         self._connections = {}
         self._tls = self._server_context() if tls else None

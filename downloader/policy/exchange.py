@@ -50,6 +50,12 @@ _REASONS = {
 # Which of its faults it was, some libraries do not say.
 MALFORMED = "the answer is not valid HTTP/1.1"
 _BAD_FRAMING = Failure(ErrorKind.PROTOCOL, MALFORMED)
+# The content codings that are undone; the last is an old name of the first.
+_DECODED = ("gzip", "deflate", "x-gzip")
+# Honest text shrinks to a twentieth at best; a deflated body cannot stand for more than
+# 1,032 times its length, so that the ratio alone would not tell bombs early.
+BOMB_BYTES = 1 << 30
+BOMB_RATIO = 100
 # A body of no interest up to this length is read for its connection's sake.
 DRAINED_BYTES = 16 << 10
 # What a message shows of a field that a server sent.
@@ -79,11 +85,13 @@ class Receive(NamedTuple):
         offset_bytes: Where in the part it begins; what lies behind is dropped.
         expected_bytes: How much is to come; None if only its end will tell.
         total_bytes: The whole file's length, None if not known.
+        coding: The content coding that is to be undone, None to write what comes.
     """
 
     offset_bytes: int
     expected_bytes: int | None
     total_bytes: int | None
+    coding: str | None = None
 
 
 Verdict = Follow | Leave | NotModified | Receive | Failure
@@ -97,10 +105,12 @@ class Exchange:
         rules: What the run sends, and to whom.
         max_redirects: Hops after which the answer is a failure.
         max_bytes: The largest file that is taken; None for any.
+        decodes: True to ask for a compressed body, and undo that.
     """
 
     __slots__ = (
         "_attempt",
+        "_decodes",
         "_home",
         "_max_bytes",
         "_max_redirects",
@@ -118,8 +128,11 @@ class Exchange:
         rules: headers.HeaderRules,
         max_redirects: int,
         max_bytes: int | None = None,
+        *,
+        decodes: bool = False,
     ) -> None:
         self._max_bytes = max_bytes
+        self._decodes = decodes
         self._attempt = attempt
         self._rules = rules
         self._max_redirects = max_redirects
@@ -142,6 +155,8 @@ class Exchange:
         if self._asks_on():
             fields["Range"] = f"bytes={self._offset_bytes()}-"
             fields["If-Range"] = self._require_partial().validator
+        elif self._decodes and fields.get("Accept-Encoding") == "identity":
+            fields["Accept-Encoding"] = ", ".join(_DECODED[:-1])
         fields.update(self._conditions())
         return fields
 
@@ -160,13 +175,19 @@ class Exchange:
             return Failure(ErrorKind.TOO_LARGE, fault) if fault else verdict
         return verdict
 
-    def check_size(self, size_bytes: int) -> None:
+    def check_size(self, size_bytes: int, received_bytes: int) -> None:
         """Refuse to go on once a file has become too large.
 
+        Args:
+            size_bytes: What it has by now.
+            received_bytes: What came for that over the network.
+
         Raises:
-            TransportError: It has.
+            TransportError: It has, or is a decompression bomb.
         """
         fault = self._size_fault(size_bytes)
+        if size_bytes > BOMB_BYTES and size_bytes > BOMB_RATIO * received_bytes:
+            fault = f"{received_bytes:,} bytes unfold to more than {size_bytes:,}"
         if fault is not None:
             raise TransportError(ErrorKind.TOO_LARGE, fault)
 
@@ -282,7 +303,19 @@ class Exchange:
         if isinstance(framing, Failure):
             return framing
         expected = 0 if status == _NO_CONTENT else framing
+        if self._decodes and headers.is_coded(answer) and expected != 0:
+            return self._judge_coding(answer["content-encoding"], expected)
         return Receive(0, expected, expected)
+
+    @staticmethod
+    def _judge_coding(field: str, expected: int | None) -> Verdict:
+        coding = field.strip().lower()
+        if coding in _DECODED:
+            return Receive(0, expected, None, coding)
+        shown = printable(coding[:_SHOWN_CHARACTERS])
+        return Failure(
+            ErrorKind.PROTOCOL, f"the content coding {shown!r} was not asked for"
+        )
 
     def _judge_range(self, partial: Partial, answer: dict[str, str]) -> Verdict:
         """RFC 9110 §15.3.7: a part counts only if it is the one we asked for."""

@@ -52,6 +52,7 @@ class Ticket:
             self.entry.known,
             # A worker that was lost may have put the file in place before it went.
             self.entry.replaces or self.history.losses > 0,
+            self.history.stale > 0,
         )
 
     def restart(self) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from downloader.strategies.results import internal_failure
+from downloader.transfer import descriptors
 from downloader.transfer.part_file import Folder
 from downloader.transfer.requests_driver import RequestsDriver
 
@@ -21,10 +22,11 @@ class BlockingWorker:
     """One thread's driver, with the folder and the connections that belong to it."""
 
     def __init__(
-        self, engine: Engine, watchdog: Watchdog, most_open_folders: int = 16
+        self, engine: Engine, watchdog: Watchdog, share: descriptors.Share | None = None
     ) -> None:
-        folder = Folder(engine.plan.root, most_open_folders)
-        self._driver = RequestsDriver(engine, watchdog, folder)
+        share = share or descriptors.share(1)
+        folder = Folder(engine.plan.root, share.folders)
+        self._driver = RequestsDriver(engine, watchdog, folder, share.idle)
 
     def steps(
         self, attempt: Attempt, tell: Callable[[Moved], None]

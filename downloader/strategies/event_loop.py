@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from downloader.strategies.results import internal_failure
+from downloader.transfer import descriptors
 from downloader.transfer.aiohttp_driver import AiohttpDriver
 from downloader.transfer.engine import Engine
 from downloader.transfer.part_file import Folder
@@ -43,7 +44,9 @@ class EventLoop:
     def __init__(self, plan: Plan, workers: int) -> None:
         self._engine = Engine(plan)
         self._loop = asyncio.new_event_loop()
-        self._driver = AiohttpDriver(self._engine, Folder(plan.root))
+        share = descriptors.share(workers)
+        folder = Folder(plan.root, share.folders)
+        self._driver = AiohttpDriver(self._engine, folder, share.idle)
         self._loop.run_until_complete(self._driver.open())
         self._free = workers
         self._queue: deque[Attempt] = deque()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from downloader.models import AttemptResult
 from downloader.strategies.blocking import BlockingWorker
 from downloader.strategies.inbox import Inbox
+from downloader.transfer import descriptors
 from downloader.transfer.engine import Engine
 from downloader.transfer.watch import Watchdog
 
@@ -90,8 +91,7 @@ class Threads:
         self._local = threading.local()
         self._workers: list[BlockingWorker] = []
         self._threads: list[threading.Thread] = []
-        # Together they keep some hundred folders open, whatever their number.
-        self._most_open_folders = max(1, min(16, 128 // workers))
+        self._share = descriptors.share(workers, workers)
         self._free = workers
         self._pool = ThreadPoolExecutor(
             workers, thread_name_prefix="downloader", initializer=self._begin_thread
@@ -134,9 +134,7 @@ class Threads:
 
     def _begin_thread(self) -> None:
         self._threads.append(threading.current_thread())
-        self._local.worker = BlockingWorker(
-            self._engine, self._watchdog, self._most_open_folders
-        )
+        self._local.worker = BlockingWorker(self._engine, self._watchdog, self._share)
         self._workers.append(self._local.worker)
 
     def _run(self, attempt: Attempt) -> None:

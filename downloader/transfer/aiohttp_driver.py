@@ -37,15 +37,22 @@ if TYPE_CHECKING:
     from downloader.transfer.part_file import Folder
 
 
+KEPT_IDLE = 100
+
+
 class AiohttpDriver:
     """Runs attempts on one event loop, as many at once as are asked for.
 
     Args:
         engine: What the process shares.
         folder: The loop's view of the output folder.
+        most_idle: Connections that are kept though nobody uses them now.
     """
 
-    def __init__(self, engine: Engine, folder: Folder) -> None:
+    def __init__(
+        self, engine: Engine, folder: Folder, most_idle: int = KEPT_IDLE
+    ) -> None:
+        self._most_idle = most_idle
         self._engine = engine
         self._folder = folder
         self._live: dict[int, Watch] = {}
@@ -55,7 +62,7 @@ class AiohttpDriver:
     async def open(self) -> None:
         """Make the session; must run on the loop."""
         self._session = aiohttp.ClientSession(
-            connector=_Connector(self._engine),
+            connector=_Connector(self._engine, self._most_idle),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(
                 total=None, connect=None, sock_connect=None, sock_read=None
@@ -82,7 +89,7 @@ class AiohttpDriver:
         )
         task = asyncio.current_task()
         assert task is not None
-        watch = Watch(transfer.patience, task.cancel)
+        watch = Watch(transfer.patience, task.cancel, wants_fresh=attempt.is_fresh)
         self._live[id(watch)] = watch
         token = _WATCH.set(watch)
         try:
@@ -249,7 +256,8 @@ class _Handler(client_proto.ResponseHandler):
 class _Connector(aiohttp.TCPConnector):
     """aiohttp's connector without a bound of its own, which tells when it connects."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, most_idle: int) -> None:
+        self._most_idle = most_idle
         super().__init__(
             limit=0, resolver=_Resolver(engine), use_dns_cache=False, ttl_dns_cache=0
         )
@@ -262,13 +270,28 @@ class _Connector(aiohttp.TCPConnector):
         permitted = set(self._engine.permitted(host, [one["host"] for one in found]))
         return [one for one in found if one["host"] in permitted]
 
+    async def _get(self, key: Any, traces: Any) -> Any:
+        """As aiohttp's: an idle connection, unless the attempt must have a fresh one."""
+        return None if _WATCH.get().wants_fresh else await super()._get(key, traces)
+
     async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        self._let_idle_go()
         watch = _WATCH.get()
         watch.is_fresh = True
         watch.patience.connecting(time.monotonic())
         connection = await super()._create_connection(*args, **kwargs)
         watch.patience.asking(time.monotonic())
         return connection
+
+    def _let_idle_go(self) -> None:
+        """Close idle connections beyond what may be kept, the oldest hosts' first."""
+        idle = sum(map(len, self._conns.values()))
+        for key in list(self._conns) if idle > self._most_idle else ():
+            for protocol, _ in self._conns.pop(key):
+                protocol.close()
+                idle -= 1
+            if idle <= self._most_idle // 2:
+                return
 
 
 _PROXY_ERRORS = (

@@ -18,7 +18,8 @@ import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from downloader.errors import DiskError, PartLost, TargetExists
+from downloader.errors import DiskError, PartLost, TargetExists, TransportError
+from downloader.models import ErrorKind
 from downloader.policy.naming import part_name
 from downloader.policy.standing import Stamp
 
@@ -426,7 +427,10 @@ def _refuse_irregular(name: str, parent: int | None, path: str) -> bool:
     raise DiskError("write", path, f"{kind} has its name")
 
 
-def _disk_error(action: str, path: str, error: OSError) -> DiskError:
+def _disk_error(action: str, path: str, error: OSError) -> DiskError | TransportError:
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        # Not the disk's fault, and soon over: as good as no connection.
+        return TransportError(ErrorKind.CONNECT, "too many open files")
     return DiskError(action, path, error.strerror or type(error).__name__)
 
 

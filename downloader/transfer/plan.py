@@ -21,6 +21,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         verifies_tls: False to take any certificate.
         max_seconds: How long one attempt may take in all; None for any time.
         max_bytes: How large a file may be; None for any size.
+        decodes: True to ask for compressed bodies and write them decoded.
         blocks_private: True to connect to public addresses only.
         is_durable: True if a file must be on the disk before it gets its name.
     """
@@ -35,5 +36,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     verifies_tls: bool = True
     max_seconds: float | None = None
     max_bytes: int | None = None
+    decodes: bool = False
     blocks_private: bool = False
     is_durable: bool = False

@@ -162,6 +162,9 @@ class BadChunk(http.client.HTTPException):
     """A chunk's size is no hexadecimal number."""
 
 
+_EMPTY_LINES = (b"\r\n", b"\n")
+
+
 class _HeadLines:
     """The lines of a response head, none of them missing and not too many."""
 
@@ -171,6 +174,9 @@ class _HeadLines:
 
     def readline(self, limit: int = -1) -> bytes:
         line: bytes = self._file.readline(limit)
+        while line in _EMPTY_LINES and not self._size_bytes:
+            # Before the status line; others take it as well (RFC 9112 §2.2).
+            line = self._file.readline(limit)
         if not line and self._size_bytes:
             raise EarlyEnd("the connection ended inside the response head")
         self._size_bytes += len(line)
@@ -209,6 +215,16 @@ class _Answer(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
         raise UnusableHead("interim answers without end")
 
+    def read1(self, n: int = -1) -> bytes:
+        """As http.client's, which drops what follows a body's declared end unseen.
+
+        Nobody has asked for more: that is another answer than the one that was declared.
+        """
+        data = super().read1(n)
+        if self.length == 0 and not self.chunked and _has_more(self.fp):
+            raise BadChunk("the body is longer than declared")
+        return data
+
     def _get_chunk_left(self) -> int | None:
         """As http.client's, which throws away whatever stands where a chunk must end."""
         if not self.chunk_left and self.chunk_left is not None:
@@ -241,6 +257,22 @@ class _Answer(http.client.HTTPResponse):
                 raise BadChunk("the trailer has a line without a colon")
             size_bytes += len(line)
         raise BadChunk("the trailer is too large")
+
+
+def _has_more(file: Any) -> bool:
+    """True if more has come than was read, without waiting for it."""
+    connection = getattr(getattr(file, "raw", None), "_sock", None)
+    if connection is None:
+        return False
+    before = connection.gettimeout()
+    try:
+        connection.settimeout(0.0)
+        return bool(file.peek(1))
+    except OSError:
+        return False  # nothing to read from, or TLS has nothing yet
+    finally:
+        with contextlib.suppress(OSError):
+            connection.settimeout(before)
 
 
 class _Watched(HTTPConnection):
@@ -306,11 +338,13 @@ class _TlsPool(HTTPSConnectionPool):
 class Adapter(HTTPAdapter):
     """requests' adapter with our connections and none of its opinions."""
 
-    def __init__(self, line: Line, engine: Engine) -> None:
+    def __init__(
+        self, line: Line, engine: Engine, kept_pools: int = KEPT_POOLS
+    ) -> None:
         self._line = line
         self._engine = engine
         super().__init__(
-            pool_connections=KEPT_POOLS,
+            pool_connections=kept_pools,
             pool_maxsize=1,
             max_retries=Retry(0, read=False),
         )

@@ -26,6 +26,7 @@ from downloader.errors import DiskError, InvalidUrl, TransportError
 from downloader.models import ErrorKind
 from downloader.transfer import faults
 from downloader.transfer.requests_connections import (
+    KEPT_POOLS,
     Adapter,
     BadChunk,
     EarlyEnd,
@@ -53,14 +54,21 @@ class RequestsDriver:
         engine: What the process shares.
         watchdog: Who cuts blocked reads off.
         folder: This thread's view of the output folder.
+        most_idle: Hosts whose idle connections it keeps.
     """
 
-    def __init__(self, engine: Engine, watchdog: Watchdog, folder: Folder) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        watchdog: Watchdog,
+        folder: Folder,
+        most_idle: int = KEPT_POOLS,
+    ) -> None:
         self._engine = engine
         self._watchdog = watchdog
         self._folder = folder
         self._line = Line(engine)
-        self._adapter = Adapter(self._line, engine)
+        self._adapter = Adapter(self._line, engine, min(most_idle, KEPT_POOLS))
 
     def run(self, attempt: Attempt, tell: Callable[[Moved], None]) -> AttemptResult:
         """Run an attempt to its end."""
@@ -81,6 +89,8 @@ class RequestsDriver:
         )
         watch = Watch(transfer.patience, self._line.cut)
         self._line.begin(watch)
+        if attempt.is_fresh:
+            self._adapter.close()  # it lives on, without its idle connections
         self._watchdog.live[id(watch)] = watch
         try:
             self._engine.check()

@@ -45,6 +45,7 @@ from downloader.policy.exchange import (
 from downloader.policy.patience import Patience
 from downloader.policy.standing import UNKNOWN_FILE
 from downloader.transfer import part_record
+from downloader.transfer.coding import Decoder
 from downloader.transfer.part_file import PartFile
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Transfer:
 
     __slots__ = (
         "_attempt",
+        "_decoder",
         "_exchange",
         "_folder",
         "_is_durable",
@@ -105,8 +107,13 @@ class Transfer:
     ) -> None:
         self._attempt = attempt
         self._exchange = Exchange(
-            attempt, plan.headers, plan.max_redirects, plan.max_bytes
+            attempt,
+            plan.headers,
+            plan.max_redirects,
+            plan.max_bytes,
+            decodes=plan.decodes,
         )
+        self._decoder: Decoder | None = None
         self._folder = folder
         self._is_durable = plan.is_durable
         self._is_recorded = attempt.partial is not None
@@ -217,10 +224,13 @@ class Transfer:
         expected = self._receive.expected_bytes
         if expected is not None and self._received_bytes > expected:
             raise TransportError(ErrorKind.PROTOCOL, "the body is longer than declared")
-        self._exchange.check_size(self._receive.offset_bytes + self._received_bytes)
-        if expected is not None and expected <= SMALL_BYTES:
+        if self._decoder is not None:
+            self._write_decoded(self._decoder, data)
+        elif expected is not None and expected <= SMALL_BYTES:
             self._pending.append(data)
         else:
+            offset = self._receive.offset_bytes
+            self._exchange.check_size(offset + self._received_bytes, size_bytes)
             self._part.write(data)
             self._tell_progress(now)
         pause_seconds = self._take(size_bytes, now)
@@ -236,6 +246,8 @@ class Transfer:
         if failure is not None:
             return self.fail(failure)
         try:
+            if self._decoder is not None:
+                self._decoder.end()
             self._flush()
             failure = self._judge_checksum()
             if failure is not None:
@@ -243,15 +255,15 @@ class Transfer:
             modified_ns = self._part.commit(replaces=self._attempt.replaces)
         except TargetExists:
             return self._reject(Failure(ErrorKind.EXISTS, UNKNOWN_FILE))
-        except DiskError as error:
-            return self.fail(_disk_failure(error))
+        except (DiskError, TransportError) as error:
+            return self.fail_with(error)
         if self._is_recorded:
             part_record.erase(self._folder, self._attempt.path)
         answer = self._exchange.answer
         saved = Saved(
             self._part.size_bytes,
             self._part.sha256,
-            self._receive.expected_bytes is not None or "transfer-encoding" in answer,
+            self._is_length_known(),
             answer.get("etag"),
             answer.get("last-modified"),
             modified_ns,
@@ -285,6 +297,7 @@ class Transfer:
 
     def _begin(self, verdict: Receive) -> bool:
         self._receive = verdict
+        self._decoder = None if verdict.coding is None else Decoder(verdict.coding)
         # An old record goes before its bytes do, a new one comes before its bytes.
         if not verdict.offset_bytes and (self._is_recorded or self._is_large()):
             part_record.erase(self._folder, self._attempt.path)
@@ -294,6 +307,19 @@ class Transfer:
             self._record_part()
         self.patience.receiving(time.monotonic())
         return True
+
+    def _write_decoded(self, decoder: Decoder, data: bytes) -> None:
+        for piece in decoder.decode(data):
+            size_bytes = self._part.size_bytes + len(piece)
+            self._exchange.check_size(size_bytes, self._received_bytes)
+            self._part.write(piece)
+
+    def _is_length_known(self) -> bool:
+        """True if more than the connection's end says that the body is whole."""
+        assert self._receive is not None
+        is_framed = "transfer-encoding" in self._exchange.answer
+        has_end = self._receive.coding is not None
+        return self._receive.expected_bytes is not None or is_framed or has_end
 
     def _record_part(self, *, is_synced: bool = False) -> None:
         """Write down under what the part may be gone on with, if ever."""
@@ -306,7 +332,7 @@ class Transfer:
 
     def _is_large(self) -> bool:
         assert self._receive is not None
-        offset, expected, _ = self._receive
+        offset, expected, *_ = self._receive
         return expected is None or offset + expected > SMALL_BYTES
 
     def _partial(self) -> Partial | None:
@@ -372,7 +398,7 @@ class Transfer:
             return
         self._told_at = now
         assert self._receive is not None
-        offset, _, total_bytes = self._receive
+        offset, _, total_bytes, _ = self._receive
         self._tell(Moved(self._attempt.id, offset + self._received_bytes, total_bytes))
 
     def _make(

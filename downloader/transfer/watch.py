@@ -23,11 +23,19 @@ class Watch:
     Args:
         patience: Its clock.
         cut: Ends its waiting, from any thread; called at most once.
+        wants_fresh: Whether only a connection made for it will do.
     """
 
-    __slots__ = ("_cut", "failure", "is_fresh", "patience")
+    __slots__ = ("_cut", "failure", "is_fresh", "patience", "wants_fresh")
 
-    def __init__(self, patience: Patience, cut: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        patience: Patience,
+        cut: Callable[[], object],
+        *,
+        wants_fresh: bool = False,
+    ) -> None:
+        self.wants_fresh = wants_fresh
         self.patience = patience
         self.failure: Failure | None = None
         # True once the attempt's request went out on a connection made for it.

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -6,6 +7,7 @@ from downloader.errors import TransportError
 from downloader.models import Attempt, ErrorKind, Failure, Known, Partial
 from downloader.policy import headers
 from downloader.policy.exchange import (
+    BOMB_BYTES,
     DRAINED_BYTES,
     Exchange,
     Follow,
@@ -463,6 +465,55 @@ class TestSize:
         talk = Exchange(Attempt(0, URL, "file"), HeaderRules(), 20, 299)
 
         assert talk.judge_head(200, {}, NOON) == Receive(0, None, None)
-        talk.check_size(299)
+        talk.check_size(299, 299)
         with pytest.raises(TransportError, match="too_large"):
-            talk.check_size(300)
+            talk.check_size(300, 300)
+
+    def test_a_little_that_unfolds_to_a_lot_is_a_bomb(self) -> None:
+        talk = Exchange(Attempt(0, URL, "file"), HeaderRules(), 20)
+
+        talk.check_size(BOMB_BYTES, 1)
+        talk.check_size(BOMB_BYTES + 1, BOMB_BYTES // 100 + 1)
+        with pytest.raises(TransportError, match="bytes unfold to more than"):
+            talk.check_size(BOMB_BYTES + 1, BOMB_BYTES // 101)
+
+
+class TestDecoding:
+    def talk(self, partial: Partial | None = None, **rules: Any) -> Exchange:
+        attempt = Attempt(0, URL, "file", partial=partial)
+        return Exchange(attempt, HeaderRules(**rules), 20, decodes=True)
+
+    def test_it_is_asked_for_but_not_for_a_rest(self) -> None:
+        fields = self.talk().request_fields()
+
+        assert fields["Accept-Encoding"] == "gzip, deflate"
+        assert self.talk(PART).request_fields()["Accept-Encoding"] == "identity"
+
+    def test_the_users_own_wish_goes_first(self) -> None:
+        talk = self.talk(common=(("Accept-Encoding", "br"),))
+
+        assert talk.request_fields()["Accept-Encoding"] == "br"
+
+    @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "Deflate "])
+    def test_what_was_asked_for_is_undone(self, coding: str) -> None:
+        answer = {"content-encoding": coding, "content-length": "7"}
+
+        verdict = self.talk().judge_head(200, answer, NOON)
+
+        assert verdict == Receive(0, 7, None, coding.strip().lower())
+
+    @pytest.mark.parametrize("coding", ["br", "gzip, gzip", "zstd"])
+    def test_another_coding_is_refused(self, coding: str) -> None:
+        verdict = self.talk().judge_head(200, {"content-encoding": coding}, NOON)
+
+        assert kind(verdict) == ErrorKind.PROTOCOL
+
+    def test_nothing_needs_no_coding(self) -> None:
+        answer = {"content-encoding": "gzip", "content-length": "0"}
+
+        assert self.talk().judge_head(200, answer, NOON) == Receive(0, 0, 0)
+
+    def test_unasked_it_is_written_as_it_comes(self) -> None:
+        answer = {"content-encoding": "gzip", "content-length": "7"}
+
+        assert judge(200, answer) == Receive(0, 7, 7)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import odd_raw
 import pytest
 from odd_server import OddServer, body
 from strategy_rig import (
@@ -125,10 +126,78 @@ ANSWERS = {
     **malformed("/length-negative", "/length-plus", "/length-huge"),
     **malformed("/header-flood", "/header-long"),
 }
+RAW = {
+    **{
+        f"/raw/{name}": Expected(content=odd_raw.CONTENT)
+        for name in (
+            *("no-reason", "no-reason-no-blank", "fields-98", "value-of-escapes"),
+            *("chunk-extension", "chunk-upper-case", "chunk-leading-zeros"),
+            *("chunk-trailer", "empty-line-first"),
+        )
+    },
+    **malformed(
+        *(
+            f"/raw/{name}"
+            for name in (
+                *("version-2", "version-lower-case", "version-none", "garbage"),
+                *("status-two-digits", "status-four-digits", "status-no-number"),
+                *("no-content-with-content", "ssh-banner", "field-without-colon"),
+                *("field-without-name", "field-blank-before-colon", "field-with-nul"),
+                *("field-with-bare-cr", "fields-many", "field-name-of-escapes"),
+                *("length-twice-the-same", "length-list-the-same", "length-empty"),
+                *("length-and-chunked", "length-hexadecimal", "length-fraction"),
+                *("length-too-long", "coding-unknown", "coding-chunked-twice"),
+                *("chunk-size-huge", "chunk-size-negative", "chunk-size-prefixed"),
+                *("chunk-size-missing", "chunk-longer-than-said", "length-too-short"),
+            )
+        )
+    ),
+    **refused(
+        "truncated",
+        200,
+        *(
+            f"/raw/chunk-cut-{where}"
+            for where in ("in-size", "before-end", "in-trailer", "at-once")
+        ),
+        attempts=2,
+    ),
+    **refused(
+        "blocked",
+        302,
+        *(
+            f"/raw/redirect-{where}"
+            for where in (
+                *("file", "data", "script", "gopher", "port-0", "no-host"),
+                *("blank-host", "long", "escapes"),
+            )
+        ),
+    ),
+    **refused("redirects", 302, "/raw/redirect-empty", "/raw/redirect-fragment"),
+    **refused("http_404", 404, "/raw/escapes-in-reason"),
+    **refused("http_205", 205, "/raw/reset-content"),
+    "/endless-trailer": Expected("protocol", None),
+    **refused("http_503", 503, "/status/503/999999999999"),
+    **refused("http_429", 429, "/status/429/garbage", "/status/429/-5", attempts=2),
+}
+ANSWERS |= RAW
+# With --compressed and --max-file-size 1M.
+LIMITED = {
+    **{
+        path: Expected(content=body(path, 1000))
+        for path in ("/gzip/1000", "/deflate/1000", "/deflate-bare/1000")
+    },
+    "/gzip-twice/1000": Expected(content=2 * body("/gzip-twice/1000", 1000)),
+    "/bomb/1048576": Expected(content=bytes(1 << 20)),
+    **malformed("/gzip-more/1000", "/gzip-damaged/1000", "/coding/br", "/coding/odd"),
+    **refused("truncated", 200, "/gzip-cut/1000", attempts=2),
+    **refused("too_large", 200, "/bomb/1048577", "/bomb-endless", "/endless"),
+    **refused("too_large", 200, "/endless-chunks", "/ok/1048577"),
+}
 # These end by the clock, so they run apart from the others with a short timeout.
 WAITS = {
     **refused("timeout", None, "/head-drip", "/stall-head", attempts=2),
     **refused("timeout", 200, "/stall-body/70000", attempts=2),
+    **refused("timeout", 200, "/chunk-size-drip", attempts=2),
     **refused("too_slow", 200, "/drip/10"),
 }
 TABLE = ANSWERS | WAITS
@@ -139,6 +208,8 @@ HITS = {
     "/range-416/1000": 3,
     "/range-mixed/1000": 3,
     "/redirect-loop": 21,
+    "/raw/redirect-empty": 21,
+    "/raw/redirect-fragment": 21,
 }
 # A connection that was used before may end first, which gives a free try.
 HITS_VARY = {"/reset", "/close-early"}
@@ -205,6 +276,56 @@ def runs(tmp_path_factory):
     with ThreadPoolExecutor(len(NAMES)) as pool:
         made = pool.map(run_table, folders, folders.values())
         return dict(zip(NAMES, made, strict=True))
+
+
+@pytest.fixture(scope="session")
+def limited_runs(tmp_path_factory):
+    """What is compressed or too large, as each strategy sees it."""
+
+    def run(name):
+        folder = str(tmp_path_factory.mktemp(f"limited-{name}"))
+        with OddServer() as odd:
+            urls = [odd.url(path) for path in LIMITED]
+            report = fetch(
+                urls,
+                strategy=name,
+                output=folder,
+                workers=4,
+                retries=1,
+                backoff_seconds=0.01,
+                compressed=True,
+                max_file_size="1M",
+            )
+            return dict(zip(LIMITED, report, strict=True)), files_below(folder)
+
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        return dict(zip(NAMES, pool.map(run, NAMES), strict=True))
+
+
+@every_strategy
+@pytest.mark.parametrize("path", LIMITED)
+def test_what_is_compressed_or_too_large_ends_in_its_row(limited_runs, name, path):
+    row, expected = limited_runs[name][0][path], LIMITED[path]
+
+    assert (row.status, row.error) == (expected.status, expected.error), row.detail
+    assert (row.http_status, row.attempts) == (expected.http_status, expected.attempts)
+    if row.error is None:
+        (file,) = (f for p, f in limited_runs[name][1].items() if p == row.path)
+        assert file.read_bytes() == expected.content
+
+
+@every_strategy
+def test_of_what_is_too_large_nothing_is_left(limited_runs, name):
+    rows, files = limited_runs[name]
+
+    assert sorted(files) == sorted(row.path for row in rows.values() if row.path)
+
+
+@every_strategy
+def test_nothing_of_a_server_reaches_a_row_unescaped(runs, name):
+    rows = runs[name].rows.values()
+
+    assert not any("\x1b" in (row.detail or "") for row in rows)
 
 
 def path_of(row):

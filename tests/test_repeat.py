@@ -1,0 +1,302 @@
+"""The same list again: what is skipped, asked about, verified, and left alone."""
+
+import hashlib
+import logging
+import os
+
+import pytest
+from odd_exchange import body
+
+from downloader import Request, fetch
+from downloader.cli import main
+from downloader.models import Status
+from downloader.strategies.contract import NAMES
+
+pytestmark = pytest.mark.usefixtures("workdir")
+QUICK = {"backoff_seconds": 0.001, "backoff_max_seconds": 0.01}
+
+
+def rows(report):
+    return [(row.status.value, row.error) for row in report]
+
+
+def file_of(report, index=0):
+    return f"downloads/{list(report)[index].path}"
+
+
+def content(path):
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def written(path, data):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as stream:
+        stream.write(data)
+
+
+def strange(odd, data=b"theirs"):
+    """A file that nobody fetched, where /versioned/10 belongs."""
+    path = f"downloads/127.0.0.1_{odd.port}/versioned/10~f"
+    written(path, data)
+    return path
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_what_is_there_is_skipped_without_a_word_to_the_server(odd, strategy):
+    urls = [odd.url(f"ok/{size}") for size in (0, 1, 70_000)]
+    first = fetch(urls, strategy=strategy)
+    before = dict(odd.hits)
+    again = fetch(urls, strategy=strategy)
+
+    assert first.summary.ok == again.summary.skipped == 3
+    assert again.exit_code == 0
+    assert [row.sha256 for row in again] == [row.sha256 for row in first]
+    assert odd.hits == before
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_a_refresh_asks_and_takes_304_for_an_answer(odd, strategy):
+    urls = [odd.url("versioned/10"), odd.url("ok/1")]
+    fetch(urls, strategy=strategy)
+    same = fetch(urls, strategy=strategy, refresh=True)
+    odd.version = 2
+    changed = fetch(urls, strategy=strategy, refresh=True)
+
+    assert rows(same) == [("unchanged", None), ("ok", None)]
+    assert rows(changed) == [("ok", None), ("ok", None)]
+    assert content(file_of(changed)) == body("/versioned/10#2", 10)
+    asked = [headers.get("if-none-match") for _, headers in odd.requests]
+    assert sorted(filter(None, asked)) == ['"1"', '"1"']
+
+
+def test_an_unchanged_row_has_all_that_is_known_of_its_file(odd):
+    (first,) = fetch([odd.url("versioned/10")])
+    (again,) = fetch([odd.url("versioned/10")], refresh=True)
+
+    assert (again.path, again.bytes, again.sha256) == (first.path, 10, first.sha256)
+    assert again.http_status == 304
+
+
+def test_a_condition_holds_only_for_where_the_file_came_from(odd):
+    target = odd.url("versioned/10").replace(":", "%3A").replace("/", "%2F")
+    fetch([odd.url(f"redirect-to/{target}")])
+    (again,) = fetch([odd.url(f"redirect-to/{target}")], refresh=True)
+
+    assert again.status is Status.UNCHANGED
+    first_hops = [h for target, h in odd.requests if target.startswith("/redirect")]
+    assert all("if-none-match" not in headers for headers in first_hops)
+
+
+@pytest.mark.parametrize("change", ["missing", "longer", "touched"])
+def test_a_file_that_was_changed_is_fetched_again_with_a_word(odd, caplog, change):
+    path = file_of(fetch([odd.url("ok/10")]))
+    if change == "missing":
+        os.unlink(path)
+    elif change == "longer":
+        written(path, b"x" * 11)
+    else:
+        os.utime(path, ns=(0, 0))
+    with caplog.at_level(logging.WARNING, "downloader"):
+        again = fetch([odd.url("ok/10")])
+
+    assert rows(again) == [("ok", None)]
+    assert content(path) == body("/ok/10", 10)
+    word = "missing" if change == "missing" else "changed since it was fetched"
+    assert word in caplog.text
+
+
+def test_of_many_files_a_few_words_are_enough(odd, caplog):
+    urls = [odd.url(f"ok/{size}") for size in range(9)]
+    for row in fetch(urls):
+        os.unlink(f"downloads/{row.path}")
+    with caplog.at_level(logging.WARNING, "downloader"):
+        fetch(urls)
+
+    assert caplog.text.count("missing; fetching it") == 5
+    assert "4 more files were missing or changed" in caplog.text
+
+
+def test_a_failed_refresh_leaves_the_file_and_what_is_known_of_it(odd):
+    url = odd.url("versioned/10")
+    path = file_of(fetch([url]))
+    odd.close()
+    failed = fetch([url], refresh=True, retries=0)
+    later = fetch([url])
+
+    assert rows(failed) == [("failed", "connect")]
+    assert rows(later) == [("skipped", None)]
+    assert content(path) == body("/versioned/10#1", 10)
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_a_file_of_somebody_else_is_left_alone(odd, strategy):
+    path = strange(odd)
+    report = fetch([odd.url("versioned/10")], strategy=strategy)
+
+    assert rows(report) == [("failed", "exists")]
+    assert report.exit_code == 1
+    assert content(path) == b"theirs"
+    assert not odd.hits
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_it_is_replaced_if_that_was_asked_for(odd, strategy):
+    path = strange(odd)
+    report = fetch([odd.url("versioned/10")], strategy=strategy, overwrite=True)
+
+    assert rows(report) == [("ok", None)]
+    assert content(path) == body("/versioned/10#1", 10)
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_a_file_that_comes_up_meanwhile_is_left_alone_too(odd, strategy):
+    def urls():
+        yield odd.url("stall-head/5")
+        odd.wait_for(lambda server: server.hits)
+        written(f"downloads/127.0.0.1_{odd.port}/stall-head/5~f", b"theirs")
+        odd.release()
+
+    report = fetch(urls(), strategy=strategy)
+
+    assert rows(report) == [("failed", "exists")]
+    (name,) = os.listdir(f"downloads/127.0.0.1_{odd.port}/stall-head")
+    assert content(f"downloads/127.0.0.1_{odd.port}/stall-head/{name}") == b"theirs"
+
+
+def test_verifying_finds_what_size_and_time_do_not_show(odd):
+    url = odd.url("ok/10")
+    path = file_of(fetch([url]))
+    stamp = os.stat(path).st_mtime_ns
+    written(path, b"x" * 10)
+    os.utime(path, ns=(stamp, stamp))
+    plain, verified, again = (fetch([url], verify=v) for v in (False, True, True))
+
+    assert [rows(r)[0][0] for r in (plain, verified, again)] == [
+        "skipped",
+        "ok",
+        "skipped",
+    ]
+    assert content(path) == body("/ok/10", 10)
+
+
+# Checksums
+
+GOOD = hashlib.sha256(body("/ok/10", 10)).hexdigest()
+BAD = "0" * 64
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_a_checksum_is_enforced(odd, strategy):
+    lines = [f"{odd.url('ok/10')} sha256={GOOD}", f"{odd.url('ok/11')} sha256={BAD}"]
+    report = fetch(lines, strategy=strategy)
+
+    assert rows(report) == [("ok", None), ("failed", "checksum")]
+    assert os.listdir(f"downloads/127.0.0.1_{odd.port}/ok") == ["10~f"]
+    assert odd.hits["/ok/11"] == 1
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_a_wrong_sum_of_a_resumed_file_gets_another_try_from_nothing(odd, strategy):
+    path = "/truncated-once/200000"
+    good = hashlib.sha256(body(path, 200_000)).hexdigest()
+    part = f"downloads/127.0.0.1_{odd.port}/truncated-once/200000~f"
+    fetch([odd.url(path)], strategy=strategy, retries=0)
+    with open(f"{part}.part", "r+b") as stream:
+        stream.write(b"damaged by somebody")
+    report = fetch([f"{odd.url(path)} sha256={good}"], strategy=strategy, **QUICK)
+
+    assert rows(report) == [("ok", None)]
+    assert odd.hits[path] == 3
+    assert content(part) == body(path, 200_000)
+
+
+def test_a_request_may_have_its_sum(odd):
+    report = fetch([Request(odd.url("ok/10"), sha256=BAD)])
+
+    assert rows(report) == [("failed", "checksum")]
+
+
+def test_a_known_file_with_another_sum_is_fetched_again(odd):
+    fetch([odd.url("ok/10")])
+    report = fetch([f"{odd.url('ok/10')} sha256={BAD}"])
+
+    assert rows(report) == [("failed", "checksum")]
+    assert rows(fetch([f"{odd.url('ok/10')} sha256={GOOD}"])) == [("skipped", None)]
+
+
+def test_the_right_sum_makes_a_strange_file_known(odd):
+    data = body("/versioned/10#1", 10)
+    strange(odd, data)
+    line = f"{odd.url('versioned/10')} sha256={hashlib.sha256(data).hexdigest()}"
+
+    assert rows(fetch([line])) == [("skipped", None)]
+    assert rows(fetch([odd.url("versioned/10")])) == [("skipped", None)]
+    assert not odd.hits
+
+
+def test_two_lines_may_not_ask_for_different_contents(odd):
+    report = fetch([odd.url("ok/10"), f"{odd.url('ok/10')} sha256={BAD}"])
+
+    assert rows(report) == [("ok", None), ("failed", "checksum")]
+    assert odd.hits == {"/ok/10": 1}
+
+
+def test_a_bad_sum_is_a_bad_line(odd, workdir, capsys):
+    (workdir / "list").write_text(f"{odd.url('ok/10')} sha256=123\n")
+
+    assert main(["fetch", "list"]) == 1
+    assert "list:1: sha256=123 is no SHA-256" in capsys.readouterr().err
+
+
+def test_sums_come_from_a_file_too(odd, workdir, capsys):
+    (workdir / "SUMS").write_text(f"{GOOD}  ok/10\n{BAD} *11\n")
+    urls = [odd.url("ok/10"), odd.url("ok/11"), odd.url("ok/12")]
+
+    assert rows(fetch(urls, checksums="SUMS")) == [
+        ("ok", None),
+        ("failed", "checksum"),
+        ("ok", None),
+    ]
+    (workdir / "SUMS").write_text("nonsense\n")
+    assert main(["fetch", urls[0], "--checksums", "SUMS"]) == 2
+    assert "SUMS, line 1: 'nonsense'" in capsys.readouterr().err
+    assert main(["fetch", urls[0], "--checksums", "missing"]) == 2
+
+
+# The manifest
+
+
+def test_both_layouts_stay_known(odd):
+    fetch([odd.url("ok/10")])
+    fetch([odd.url("ok/10")], layout="flat")
+
+    assert rows(fetch([odd.url("ok/10")])) == [("skipped", None)]
+    assert rows(fetch([odd.url("ok/10")], layout="flat")) == [("skipped", None)]
+
+
+def test_a_lost_manifest_is_made_again_from_the_files(odd, workdir, caplog):
+    urls = [odd.url(f"ok/{size}") for size in range(5)]
+    fetch(urls)
+    manifest = workdir / "downloads/.downloader/manifest.sqlite"
+    manifest.write_bytes(b"garbage" * 1000)
+    before = dict(odd.hits)
+    with caplog.at_level(logging.WARNING, "downloader"):
+        again = fetch(urls)
+
+    assert rows(again) == [("skipped", None)] * 5
+    assert "the manifest was damaged" in caplog.text
+    assert odd.hits == before
+    assert rows(fetch(urls, verify=True)) == [("skipped", None)] * 5
+
+
+def test_an_unknown_length_is_told(odd):
+    (known, unknown, chunked) = fetch(
+        [odd.url(p) for p in ("ok/1", "close/1", "chunked/1")]
+    )
+
+    assert (known.length_known, unknown.length_known, chunked.length_known) == (
+        True,
+        False,
+        True,
+    )

@@ -1,0 +1,300 @@
+"""A run that was cut off and the next one: parts, locks, orphans, finished files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from chaos import CHILD_SECONDS, descendants, is_alive
+from odd_exchange import body
+from strategy_rig import running
+
+from downloader import DownloaderError, fetch
+from downloader.cli import main
+from downloader.errors import FolderLocked
+from downloader.strategies.contract import NAMES
+from downloader.transfer import part_record
+
+SIZE = 300_000
+every_strategy = pytest.mark.parametrize("strategy", NAMES)
+pytestmark = pytest.mark.usefixtures("workdir")
+
+
+@pytest.fixture
+def part(odd, workdir):
+    return workdir / f"downloads/127.0.0.1_{odd.port}/held/{SIZE}~f.part"
+
+
+def started(odd, strategy, workdir, path=f"held/{SIZE}"):
+    """A run as a process of its own, in the middle of a body."""
+    command = [sys.executable, "-m", "downloader", "fetch", odd.url(path), "-q"]
+    process = subprocess.Popen(
+        [*command, "--strategy", strategy, "-j", "2"],
+        cwd=workdir,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    odd.wait_for(lambda server: server.hits)
+    return process
+
+
+def wait_until(condition):
+    until = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def is_half_there(part):
+    return lambda: part.exists() and part.stat().st_size == SIZE // 2
+
+
+def killed(odd, strategy, workdir, part):
+    """A run that was killed when half of its file had come; its children are gone."""
+    process = started(odd, strategy, workdir)
+    wait_until(is_half_there(part))
+    children = descendants(process.pid)
+    process.kill()
+    process.wait()
+    until = time.monotonic() + CHILD_SECONDS
+    while any(map(is_alive, children)):
+        assert time.monotonic() < until, "a child outlives its parent"
+        time.sleep(0.01)
+
+
+def left(workdir):
+    names = {path.name for path in workdir.rglob("*") if path.is_file()}
+    return names - {"lock", "holder.json", "manifest.sqlite"}
+
+
+@every_strategy
+def test_a_stopped_run_is_gone_on_with(odd, workdir, part, strategy):
+    with running([odd.url(f"held/{SIZE}")], strategy=strategy) as (session, report):
+        wait_until(is_half_there(part))
+        session.stop()
+        assert [row.error for row in report.result()] == ["interrupted"]
+    (row,) = again = fetch([odd.url(f"held/{SIZE}")], strategy=strategy)
+
+    assert (row.status, again.summary.received_bytes) == ("ok", SIZE // 2)
+    assert odd.requests[-1][1]["range"] == f"bytes={SIZE // 2}-"
+    assert odd.requests[-1][1]["if-range"] == '"1"'
+    assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#1", SIZE)
+    assert left(workdir) == {f"{SIZE}~f"}
+
+
+@every_strategy
+def test_a_killed_run_is_gone_on_with(odd, workdir, part, strategy):
+    killed(odd, strategy, workdir, part)
+    (row,) = again = fetch([odd.url(f"held/{SIZE}")], strategy=strategy)
+
+    assert (row.status, again.summary.received_bytes) == ("ok", SIZE // 2)
+    assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#1", SIZE)
+    assert left(workdir) == {f"{SIZE}~f"}
+
+
+@every_strategy
+def test_another_version_is_fetched_whole(odd, workdir, part, strategy):
+    killed(odd, strategy, workdir, part)
+    odd.version = 2
+    odd.release()
+    fetch([odd.url(f"held/{SIZE}")], strategy=strategy)
+
+    assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#2", SIZE)
+    assert left(workdir) == {f"{SIZE}~f"}
+
+
+def tamper_longer(part, workdir):
+    with part.open("ab") as stream:
+        stream.write(b"x" * SIZE)
+
+
+def tamper_link(part, workdir):
+    part.unlink()
+    part.symlink_to(workdir / "victim")
+
+
+def tamper_fifo(part, workdir):
+    part.unlink()
+    os.mkfifo(part)
+
+
+def tamper_hard_link(part, workdir):
+    os.link(part, workdir / "other")
+
+
+def tamper_record(part, workdir):
+    (record,) = (workdir / "downloads/.downloader/parts").iterdir()
+    record.write_bytes(b"{")
+
+
+def tamper_boot(part, workdir):
+    (record,) = (workdir / "downloads/.downloader/parts").iterdir()
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"boot": "earlier"}))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        tamper_longer,
+        tamper_link,
+        tamper_fifo,
+        tamper_hard_link,
+        tamper_record,
+        tamper_boot,
+    ],
+)
+def test_a_part_that_cannot_be_trusted_is_not_gone_on_with(odd, workdir, part, tamper):
+    (workdir / "victim").write_bytes(b"not ours")
+    killed(odd, "serial", workdir, part)
+    tamper(part, workdir)
+    odd.release()
+    (row,) = fetch([odd.url(f"held/{SIZE}")], strategy="serial")
+
+    assert "range" not in odd.requests[-1][1]
+    assert (workdir / "victim").read_bytes() == b"not ours"
+    if tamper in {tamper_link, tamper_fifo}:
+        assert row.error == "disk"
+    else:
+        assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#1", SIZE)
+
+
+def test_a_part_that_is_whole_takes_a_byte_to_finish(odd, workdir, part):
+    killed(odd, "serial", workdir, part)
+    part.write_bytes(body(f"/held/{SIZE}#1", SIZE))
+    (row,) = again = fetch([odd.url(f"held/{SIZE}")])
+
+    assert (row.status, again.summary.received_bytes) == ("ok", 1)
+    assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#1", SIZE)
+
+
+def test_a_part_of_a_file_that_is_gone_goes_too(odd, workdir, part):
+    killed(odd, "serial", workdir, part)
+    odd.close()
+    fetch([odd.url(f"held/{SIZE}")], retries=0)
+
+    assert part.exists()
+    assert list(part_record.paths(str(workdir / "downloads")))
+
+
+@pytest.mark.parametrize("strategy", ["processes", "subprocess"])
+def test_a_file_in_place_before_the_kill_is_taken_up(odd, workdir, strategy):
+    odd.release()
+    process = started(odd, strategy, workdir, f"slow/{SIZE}/0.5")
+    file = workdir / f"downloads/127.0.0.1_{odd.port}/slow/{SIZE}/0.5"
+    wait_until(file.exists)
+    process.kill()
+    process.wait()
+    (row,) = fetch([odd.url(f"slow/{SIZE}/0.5")], strategy=strategy)
+
+    assert row.status == "skipped"
+    assert row.bytes == SIZE
+    assert len(odd.requests) == 1
+
+
+# One run a folder
+
+
+def test_a_second_run_says_who_holds_the_folder(odd, workdir, capsys):
+    process = started(odd, "threads", workdir)
+
+    assert main(["fetch", odd.url("ok/1")]) == 75
+    said = capsys.readouterr().err
+    assert f"another run uses {workdir}/downloads: process {process.pid} on " in said
+    assert ", since 20" in said
+    process.kill()
+    process.wait()
+    assert main(["fetch", odd.url("ok/1"), "-q"]) == 0
+
+
+def test_two_runs_of_one_process_do_not_share_a_folder(odd, workdir):
+    with running([odd.url("stall-head/1")]) as (_, report):
+        odd.wait_for(lambda server: server.hits)
+        with pytest.raises(FolderLocked):
+            fetch([odd.url("ok/1")])
+        odd.release()
+        assert report.result().ok
+    assert fetch([odd.url("ok/1")]).ok
+
+
+@pytest.mark.parametrize("name", ["lock", "holder.json"])
+def test_a_link_in_place_of_the_lock_is_refused(odd, workdir, name):
+    (workdir / "downloads/.downloader").mkdir(parents=True)
+    (workdir / "victim").write_bytes(b"not ours")
+    (workdir / f"downloads/.downloader/{name}").symlink_to(workdir / "victim")
+
+    with pytest.raises(DownloaderError, match="a link or a special file"):
+        fetch([odd.url("ok/1")])
+    assert (workdir / "victim").read_bytes() == b"not ours"
+
+
+# Durable
+
+
+def test_a_durable_file_is_on_the_disk_before_it_has_its_name(
+    odd, workdir, monkeypatch
+):
+    events = []
+
+    def noted(name, before):
+        def call(*args, **kwargs):
+            events.append(name)
+            return before(*args, **kwargs)
+
+        monkeypatch.setattr(os, name, call)
+
+    noted("fsync", os.fsync)
+    noted("replace", os.replace)
+    for path in ("ok/10", f"held/{SIZE}"):
+        odd.release()
+        assert fetch([odd.url(path)], strategy="serial", durable=True).ok
+        assert events[:2] == ["fsync", "replace"]
+        assert "fsync" in events[2:]
+        events.clear()
+    fetch([odd.url("ok/11")], strategy="serial")
+    assert events == ["replace"]
+
+
+def test_a_durable_run_on_the_event_loop_syncs_too(odd, workdir, monkeypatch):
+    threads = []
+    before = os.fsync
+
+    def fsync(descriptor):
+        threads.append(threading.current_thread())
+        before(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert fetch([odd.url("ok/10")], strategy="asyncio", durable=True).ok
+    assert threading.main_thread() is not threads[0]
+
+
+@every_strategy
+def test_a_stop_ends_a_verification_at_once(odd, workdir, strategy):
+    fetch([odd.url("ok/10")], strategy=strategy)
+    file = next((workdir / "downloads").rglob("10~f"))
+    with file.open("r+b") as stream:
+        stream.truncate(1 << 40)
+    stamp = file.stat()
+    import sqlite3
+
+    with sqlite3.connect(workdir / "downloads/.downloader/manifest.sqlite") as manifest:
+        manifest.execute(
+            "UPDATE files SET size_bytes = ?, modified_ns = ?",
+            (stamp.st_size, stamp.st_mtime_ns),
+        )
+    manifest.close()
+    with running([odd.url("ok/10")], strategy=strategy, verify=True) as (
+        session,
+        report,
+    ):
+        wait_until(lambda: session._holdings.pending)
+        began = time.monotonic()
+        session.stop(signal.SIGINT)
+        (row,) = report.result()
+
+    assert row.error == "not_tried"
+    assert time.monotonic() - began < 5
