@@ -104,7 +104,8 @@ class Holdings:
         is_rebuilt = self._manifest is not None and self._manifest.is_rebuilt
         self._wishes = wishes._replace(adopts_all=is_rebuilt)
         self._is_durable = is_durable
-        self._parts = self._tidy_parts(root)
+        # The names whose parts may be gone on with.
+        self._parts = part_record.sweep(self._folder, root)
         self._inspector: Inspector[tuple[Entry, Case]] = Inspector(root, wake)
         self._lost: Inspector[_Lost] = Inspector(root, wake)
         self._words = 0
@@ -319,16 +320,6 @@ class Holdings:
         return msgspec.structs.replace(
             entry, known=known, partial=partial, replaces=decision.replaces
         )
-
-    def _tidy_parts(self, root: str) -> set[str]:
-        """The names whose parts may be gone on with; records without a part go."""
-        kept = set()
-        for path in list(part_record.paths(root)):
-            if part_record.read(self._folder, path) is None:
-                part_record.erase(self._folder, path)
-            else:
-                kept.add(path)
-        return kept
 
     def _say(self, entry: Entry, why: str) -> None:
         self._words += 1

@@ -17,7 +17,6 @@ from downloader import DownloaderError, fetch
 from downloader.cli import main
 from downloader.errors import FolderLocked
 from downloader.strategies.contract import NAMES
-from downloader.transfer import part_record
 
 SIZE = 300_000
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
@@ -172,13 +171,24 @@ def test_a_part_that_is_whole_takes_a_byte_to_finish(odd, workdir, part):
     assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#1", SIZE)
 
 
-def test_a_part_of_a_file_that_is_gone_goes_too(odd, workdir, part):
+def test_a_part_waits_for_its_server_to_come_back(odd, workdir, part):
     killed(odd, "serial", workdir, part)
     odd.close()
     fetch([odd.url(f"held/{SIZE}")], retries=0)
 
-    assert part.exists()
-    assert list(part_record.paths(str(workdir / "downloads")))
+    assert part.stat().st_size == SIZE // 2
+    assert len(list((workdir / "downloads/.downloader/parts").iterdir())) == 1
+
+
+def test_records_that_are_of_no_use_are_swept_away(odd, workdir, part):
+    killed(odd, "serial", workdir, part)
+    records = workdir / "downloads/.downloader/parts"
+    (records / "cut-off.json").write_text('{"path": "')
+    (records / "of-another.json").write_text(next(records.glob("*.json")).read_text())
+    part.unlink()
+    fetch([odd.url("ok/1")])
+
+    assert list(records.iterdir()) == []
 
 
 @pytest.mark.parametrize("strategy", ["processes", "subprocess"])

@@ -20,8 +20,6 @@ from downloader.models import Partial
 from downloader.policy.naming import part_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from downloader.transfer.part_file import Folder
 
 FOLDER = ".downloader/parts"
@@ -77,27 +75,44 @@ def erase(folder: Folder, path: str) -> None:
 def read(folder: Folder, path: str) -> Partial | None:
     """The part of `path` if it can be gone on with, and how far it has come."""
     with contextlib.suppress(OSError, DiskError, msgspec.MsgspecError):
-        parent, name = folder.find(_place(path))
-        descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
-        try:
-            record = _decode(os.read(descriptor, _MOST_BYTES))
-        finally:
-            os.close(descriptor)
+        record = _load(folder, _place(path))
         if record.path == path:
             return _with_size(folder, record)
     return None
 
 
-def paths(root: str) -> Iterator[str]:
-    """The final names whose parts have a record below an output folder."""
-    directory = os.path.join(root, *FOLDER.split("/"))
-    with contextlib.suppress(OSError):
+def sweep(folder: Folder, root: str) -> set[str]:
+    """The final names whose parts can be gone on with; all other records are removed."""
+    kept = set()
+    with contextlib.suppress(OSError, DiskError):
+        parent, _ = folder.find(f"{FOLDER}/.")
+        directory = os.path.join(root, *FOLDER.split("/")) if parent is None else parent
         for name in os.listdir(directory):
-            with contextlib.suppress(OSError, msgspec.MsgspecError):
-                path = os.path.join(directory, name)
-                if stat.S_ISREG(os.lstat(path).st_mode):
-                    with open(path, "rb") as stream:
-                        yield _decode(stream.read(_MOST_BYTES)).path
+            path = _named(folder, name)
+            if path is not None and read(folder, path) is not None:
+                kept.add(path)
+                continue
+            with contextlib.suppress(OSError, DiskError):
+                parent, place = folder.find(f"{FOLDER}/{name}")
+                os.unlink(place, dir_fd=parent)
+    return kept
+
+
+def _named(folder: Folder, name: str) -> str | None:
+    """The final name that a record is for; None if it was cut off as it was written."""
+    with contextlib.suppress(OSError, DiskError, msgspec.MsgspecError):
+        record = _load(folder, f"{FOLDER}/{name}")
+        return record.path if _place(record.path).endswith(f"/{name}") else None
+    return None
+
+
+def _load(folder: Folder, place: str) -> PartRecord:
+    parent, name = folder.find(place)
+    descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
+    try:
+        return _decode(os.read(descriptor, _MOST_BYTES))
+    finally:
+        os.close(descriptor)
 
 
 def boot_id() -> str:
