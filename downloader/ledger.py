@@ -107,9 +107,12 @@ class Ledger:
             "temp_store = FILE",
         ):
             self._connection.execute(f"PRAGMA {pragma}").fetchall()
-        self._connection.executescript(_SCHEMA)
-        # One transaction for all its life: a commit would only cost.
+        # One transaction for all its life: a commit would only cost, and a full disk
+        # could not take it.
         self._connection.execute("BEGIN")
+        self._look_at_disk()
+        for statement in _SCHEMA.split(";"):
+            self._connection.execute(statement)
         self._remove = weakref.finalize(self, _dispose, self._connection, path)
         if os.name == "posix" and path != _MEMORY:
             os.unlink(path)

@@ -1,8 +1,7 @@
 """Real servers that nobody here wrote, each on a free port of the loopback, for a test.
 
 Nginx, Apache and Caddy serve one folder, each with a redirect, a refusal and compression
-switched on; gunicorn serves httpbin; tinyproxy and Dante are proxies; OpenSSL is a TLS
-server of any make. All of them are children of the tests and end with them.
+switched on; gunicorn serves httpbin; tinyproxy is a proxy; OpenSSL is a TLS server of any make. All of them are children of the tests and end with them.
 """
 
 import contextlib
@@ -16,7 +15,6 @@ from pathlib import Path
 import pytest
 
 START_SECONDS = 30
-_LOG = '"%r" %>s %B'
 
 NGINX = """
 {user} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
@@ -85,17 +83,6 @@ LogFile "{folder}/access.log"
 LogLevel Connect
 MaxClients 50
 {more}
-"""
-DANTE = """
-logoutput: {folder}/access.log
-internal: 127.0.0.1 port = {port}
-external: 127.0.0.1
-clientmethod: none
-socksmethod: {method}
-user.privileged: root
-user.unprivileged: nobody
-client pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 }}
-socks pass {{ from: 0.0.0.0/0 to: 0.0.0.0/0 log: connect }}
 """
 
 
@@ -205,11 +192,6 @@ def httpbin(folder):
 def tinyproxy(folder, more=""):
     port, path = _configured(folder, TINYPROXY, more=more)
     return started([program("tinyproxy"), "-d", "-c", path], folder, port)
-
-
-def dante(folder, method="none"):
-    port, path = _configured(folder, DANTE, method=method)
-    return started([program("danted"), "-f", path], folder, port)
 
 
 def openssl(folder, certificate, key, *options):

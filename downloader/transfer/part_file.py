@@ -14,6 +14,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -44,6 +45,8 @@ _FOLDER_FLAGS = os.O_RDONLY | _DIRECTORY | _NOFOLLOW | _CLOEXEC
 _HAS_OPENAT = {os.open, os.mkdir, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
 _READ_FLAGS = os.O_RDONLY | _NOFOLLOW | _CLOEXEC | _BINARY | _NONBLOCK
 _READ_BYTES = 1 << 20
+# What is left free for records and reports when a file's size is known beforehand.
+SPARED_BYTES = 1 << 20
 
 
 class Folder:
@@ -127,6 +130,26 @@ class Folder:
             os.close(descriptor)
             raise DiskError("read", path, "it is no plain file")
         return descriptor
+
+    def check_room(self, path: str, size_bytes: int) -> None:
+        """Refuse a file that the disk has no room for, before a byte of it is written.
+
+        Raises:
+            DiskError: There is none.
+        """
+        with _translated("write", path):
+            if self._root_fd is not None and hasattr(os, "fstatvfs"):
+                found = os.fstatvfs(self._root_fd)
+                free = found.f_bavail * found.f_frsize
+            else:
+                free = shutil.disk_usage(self._root).free
+        if size_bytes > free - SPARED_BYTES:
+            raise DiskError(
+                "write",
+                path,
+                f"it needs {size_bytes:,} bytes, the disk has {free:,} bytes free, of "
+                f"which {SPARED_BYTES:,} are spared",
+            )
 
     def sync(self, paths: Iterable[str]) -> None:
         """Have the system write the names of relative paths to the disk.

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
 SMALL_BYTES = 64 << 10
 # Progress is told of larger bodies only, and not more often than this.
 MOVED_SECONDS = 0.2
+# Whether a larger body finds room is asked before it is written; for others that would
+# cost more than it tells.
+LARGE_BYTES = 1 << 20
 # A part of at most this much is hashed where one stands: a thread would cost more.
 SHORT_LEAD_BYTES = 4 << 20
 # What one read may bring at the most: requests moves 859 MB/s at 1 MiB against 409 at
@@ -298,6 +301,8 @@ class Transfer:
     def _begin(self, verdict: Receive) -> bool:
         self._receive = verdict
         self._decoder = None if verdict.coding is None else Decoder(verdict.coding)
+        if (verdict.expected_bytes or 0) > LARGE_BYTES:
+            self._folder.check_room(self._attempt.path, verdict.expected_bytes or 0)
         # An old record goes before its bytes do, a new one comes before its bytes.
         if not verdict.offset_bytes and (self._is_recorded or self._is_large()):
             part_record.erase(self._folder, self._attempt.path)

@@ -1,0 +1,86 @@
+"""tinyproxy between every strategy and its servers."""
+
+import json
+
+import peers
+import pytest
+from odd_exchange import body
+
+from downloader import fetch
+from downloader.strategies.contract import NAMES
+
+pytestmark = [
+    *peers.needs("tinyproxy", "tinyproxy"),
+    pytest.mark.usefixtures("workdir"),
+]
+every_strategy = pytest.mark.parametrize("strategy", NAMES)
+
+
+@pytest.fixture
+def proxy(tmp_path):
+    folder = tmp_path / "proxy"
+    folder.mkdir(mode=0o777)
+    folder.chmod(0o777)
+    with peers.tinyproxy(folder, "BasicAuth user hunter2") as proxy:
+        yield proxy
+
+
+def through(proxy, credentials="user:hunter2@"):
+    return proxy.origin.replace("//", f"//{credentials}")
+
+
+@every_strategy
+def test_plain_requests_go_through_it(odd, proxy, strategy):
+    paths = ["ok/10", "chunked/70000", "redirect/2", "echo"]
+    rows = list(
+        fetch(map(odd.url, paths), strategy=strategy, proxy=through(proxy), retries=0)
+    )
+
+    assert [row.status for row in rows] == ["ok"] * 4, [row.detail for row in rows]
+    assert all("via" in headers for _, headers in odd.requests)
+    with open(f"downloads/{rows[3].path}") as stream:
+        assert "hunter2" not in stream.read()
+        assert not any("proxy-authorization" in h for _, h in odd.requests)
+
+
+@every_strategy
+def test_tls_goes_through_its_tunnel(odd_tls, proxy, workdir, strategy):
+    (workdir / "ca.pem").write_bytes(odd_tls.ca_pem)
+    (row,) = fetch(
+        [odd_tls.url("ok/10")],
+        strategy=strategy,
+        proxy=through(proxy),
+        cacert="ca.pem",
+        retries=0,
+    )
+
+    assert row.status == "ok", row.detail
+    with open(f"downloads/{row.path}", "rb") as stream:
+        assert stream.read() == body("/ok/10", 10)
+    ((_, headers),) = odd_tls.requests
+    assert "proxy-authorization" not in headers
+
+
+@every_strategy
+@pytest.mark.parametrize("credentials", ["", "user:wrong@"])
+def test_without_the_password_nothing_goes_through(odd, proxy, strategy, credentials):
+    (row,) = fetch(
+        [odd.url("ok/10")],
+        strategy=strategy,
+        proxy=through(proxy, credentials),
+        retries=0,
+    )
+
+    assert row.status == "failed"
+    assert row.error in {"http_401", "http_407"}
+    assert not odd.hits
+
+
+@every_strategy
+def test_the_proxys_password_is_written_nowhere(odd, proxy, workdir, strategy):
+    report = fetch([odd.url("ok/10")], strategy=strategy, proxy=through(proxy))
+    report.write_json("report.json")
+
+    assert json.loads((workdir / "report.json").read_text())["summary"]["ok"] == 1
+    files = [path for path in workdir.rglob("*") if path.is_file()]
+    assert not any(b"hunter2" in path.read_bytes() for path in files)
