@@ -29,7 +29,8 @@ from downloader.policy.standing import (
     settle,
 )
 from downloader.transfer import part_record
-from downloader.transfer.part_file import Folder, remove_part
+from downloader.transfer.folder import Folder
+from downloader.transfer.part_file import remove_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

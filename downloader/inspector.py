@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from downloader.errors import DiskError
-from downloader.transfer.part_file import Folder
+from downloader.transfer.folder import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from strategy_rig import make_plan
 from downloader.models import Attempt
 from downloader.transfer.aiohttp_driver import AiohttpDriver
 from downloader.transfer.engine import Engine
-from downloader.transfer.part_file import Folder
+from downloader.transfer.folder import Folder
 from downloader.transfer.requests_driver import RequestsDriver
 from downloader.transfer.watch import Watchdog
 

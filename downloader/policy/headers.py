@@ -191,10 +191,11 @@ def content_length(value: str | None) -> int | None:
 
 def date(value: str | None) -> datetime | None:
     """An HTTP date (RFC 9110 §5.6.7) as an aware UTC time; None if absent or malformed."""
-    if not value or not value.isascii():
+    text = (value or "").strip()
+    if not text.isascii() or not text.isprintable():
         return None
     try:
-        moment = parsedate_to_datetime(value.strip())
+        moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
             return moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
-from downloader.transfer.part_file import Folder
+from downloader.transfer.folder import Folder
 from downloader.transfer.requests_driver import RequestsDriver
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
 from downloader.transfer.aiohttp_driver import AiohttpDriver
 from downloader.transfer.engine import Engine
-from downloader.transfer.part_file import Folder
+from downloader.transfer.folder import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
     from downloader.transfer.engine import Engine
-    from downloader.transfer.part_file import Folder
+    from downloader.transfer.folder import Folder
 
 
 KEPT_IDLE = 100

@@ -20,7 +20,7 @@ from downloader.models import Partial
 from downloader.policy.naming import part_name
 
 if TYPE_CHECKING:
-    from downloader.transfer.part_file import Folder
+    from downloader.transfer.folder import Folder
 
 FOLDER = ".downloader/parts"
 _MOST_BYTES = 64 << 10

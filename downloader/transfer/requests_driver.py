@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from downloader.models import Attempt, AttemptResult, Moved
     from downloader.transfer.engine import Engine
-    from downloader.transfer.part_file import Folder
+    from downloader.transfer.folder import Folder
     from downloader.transfer.watch import Watchdog
 
 

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from downloader.models import Attempt
     from downloader.policy.urls import Url
-    from downloader.transfer.part_file import Folder
+    from downloader.transfer.folder import Folder
     from downloader.transfer.plan import Plan
 
 # A body of at most this much is written in one go: two calls fewer for each small file.

@@ -7,7 +7,8 @@ from driver_rig import DRIVERS, Script, run, run_attempts
 from odd_server import body
 
 from downloader.models import Attempt, Partial
-from downloader.transfer.part_file import Folder, PartFile
+from downloader.transfer.folder import Folder
+from downloader.transfer.part_file import PartFile
 
 every_driver = pytest.mark.parametrize("driver", DRIVERS)
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downloader.errors import DiskError, PartLost, TargetExists
-from downloader.transfer import part_file
-from downloader.transfer.part_file import Folder, PartFile, remove_part
+from downloader.transfer import folder as folder_module
+from downloader.transfer.folder import Folder
+from downloader.transfer.part_file import PartFile, remove_part
 
 NOBODY = 65534
 SECRET = b"not ours"
@@ -23,7 +24,7 @@ SECRET = b"not ours"
 def kind(request, monkeypatch):
     """The tests run with the system's openat, and as on a system without it."""
     if request.param == "paths":
-        monkeypatch.setattr(part_file, "_HAS_OPENAT", False)
+        monkeypatch.setattr(folder_module, "_HAS_OPENAT", False)
     return request.param
 
 
@@ -195,7 +196,8 @@ def test_a_part_that_is_gone_is_not_gone_on_with(folder):
 
 LOCKER = """
     import sys
-    from downloader.transfer.part_file import Folder, PartFile
+    from downloader.transfer.folder import Folder
+    from downloader.transfer.part_file import PartFile
     part = PartFile(Folder(sys.argv[1]), "a")
     part.open(0)
     part.write(b"theirs")
@@ -276,7 +278,7 @@ def test_syncing_names_takes_every_folder_above_them(folder, monkeypatch):
     monkeypatch.setattr(os, "fsync", synced.append)
     folder.sync(["h/a/b", "h/a/c"])
 
-    assert len(synced) == (3 if part_file._HAS_OPENAT else 0)
+    assert len(synced) == (3 if folder_module._HAS_OPENAT else 0)
 
 
 def test_starting_afresh_forgets_a_kept_part(folder, out):
@@ -668,8 +670,9 @@ def test_a_read_only_disk_is_a_disk_error(kind, small_disk):
 def test_a_file_over_the_limit_of_its_size_is_a_disk_error(out):
     program = """
         import resource, sys
-        from downloader.errors import DiskError, PartLost, TargetExists
-        from downloader.transfer.part_file import Folder, PartFile
+        from downloader.errors import DiskError
+        from downloader.transfer.folder import Folder
+        from downloader.transfer.part_file import PartFile
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         part = PartFile(Folder(sys.argv[1]), "a")
         part.open(0)

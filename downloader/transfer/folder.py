@@ -1,0 +1,255 @@
+"""The output folder as its writers see it: names are walked, never followed.
+
+Every name below it is walked one component at a time with descriptors (openat), so that
+no symbolic link in it is ever followed, whoever plants it and whenever; where the system
+has no such calls, each component is looked at first.
+
+All errors leave here as `DiskError`, never as `OSError`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import stat
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from downloader.errors import DiskError, TransportError
+from downloader.models import ErrorKind
+from downloader.policy.standing import Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+CLOEXEC = getattr(os, "OCLOEXEC", 0)
+BINARY = getattr(os, "O_BINARY", 0)
+NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+_DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+_FOLDER_FLAGS = os.O_RDONLY | _DIRECTORY | NOFOLLOW | CLOEXEC
+_READ_FLAGS = os.O_RDONLY | NOFOLLOW | CLOEXEC | BINARY | NONBLOCK
+_HAS_OPENAT = {os.open, os.mkdir, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
+# What is left free for records and reports when a file's size is known beforehand.
+SPARED_BYTES = 1 << 20
+
+
+class Folder:
+    """The output folder as one worker sees it; not for use by several threads.
+
+    Args:
+        root: Its path, which must exist and may itself be a link.
+        most_open: Descriptors of folders below it to keep open; few, since `ulimit -n`
+            counts them.
+
+    Raises:
+        DiskError: It cannot be opened.
+    """
+
+    def __init__(self, root: str, most_open: int = 16) -> None:
+        self._root = root
+        self._most_open = most_open
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._root_fd: int | None = None
+        self._is_closed = False
+        if _HAS_OPENAT:
+            with translated("open", root):
+                self._root_fd = os.open(root, os.O_RDONLY | _DIRECTORY | CLOEXEC)
+
+    def close(self) -> None:
+        """Let go of every descriptor; part files already open can only be kept."""
+        self._is_closed = True
+        for descriptor in self._open.values():
+            os.close(descriptor)
+        self._open.clear()
+        if self._root_fd is not None:
+            os.close(self._root_fd)
+            self._root_fd = None
+
+    def locate(self, path: str) -> tuple[int | None, str]:
+        """Where a relative path stands: its folder's descriptor and its last component.
+
+        Missing folders are made. The descriptor stays valid until the next call. Without
+        openat it is None and the name is a whole path.
+
+        Raises:
+            DiskError: A component is a link, a file, or cannot be made; or the folder
+                is closed, as a thread finds that hung for longer than its run.
+        """
+        return self._locate(path, makes=True)
+
+    def find(self, path: str) -> tuple[int | None, str]:
+        """As `locate`, but makes no folder.
+
+        Raises:
+            DiskError: As for `locate`.
+            FileNotFoundError: One of its folders is missing.
+        """
+        return self._locate(path, makes=False)
+
+    def stamp(self, path: str) -> Stamp | None:
+        """What tells the file that stands under a relative path from others.
+
+        None if there is nothing, or nothing that is a plain file: whoever wants to
+        write there finds out what it is.
+        """
+        try:
+            parent, name = self.find(path)
+            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except (OSError, DiskError):
+            return None
+        if not stat.S_ISREG(found.st_mode):
+            return None
+        return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
+
+    def open_file(self, path: str) -> int:
+        """A descriptor of the plain file under a relative path, for reading.
+
+        Raises:
+            DiskError: There is none, or it cannot be read.
+        """
+        with translated("read", path):
+            parent, name = self.find(path)
+            descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise DiskError("read", path, "it is no plain file")
+        return descriptor
+
+    def check_room(self, path: str, size_bytes: int) -> None:
+        """Refuse a file that the disk has no room for, before a byte of it is written.
+
+        Raises:
+            DiskError: There is none.
+        """
+        with translated("write", path):
+            if self._root_fd is not None and hasattr(os, "fstatvfs"):
+                found = os.fstatvfs(self._root_fd)
+                free = found.f_bavail * found.f_frsize
+            else:
+                free = shutil.disk_usage(self._root).free
+        if size_bytes > free - SPARED_BYTES:
+            raise DiskError(
+                "write",
+                path,
+                f"it needs {size_bytes:,} bytes, the disk has {free:,} bytes free, of "
+                f"which {SPARED_BYTES:,} are spared",
+            )
+
+    def sync(self, paths: Iterable[str]) -> None:
+        """Have the system write the names of relative paths to the disk.
+
+        Raises:
+            DiskError: It fails.
+        """
+        parents = {path.rpartition("/")[0] for path in paths}
+        # A folder's own name stands in the one above.
+        parents |= {above for parent in parents for above in _above(parent)}
+        for parent in parents:
+            with translated("sync", parent or "."):
+                self._sync_folder(parent)
+
+    def _locate(self, path: str, *, makes: bool) -> tuple[int | None, str]:
+        if self._is_closed:
+            raise DiskError("use folder", self._root, "the run has ended")
+        parent, _, name = path.rpartition("/")
+        if self._root_fd is None:
+            self._check_parents(parent, makes=makes)
+            return None, os.path.join(self._root, *path.split("/"))
+        if not parent:
+            return self._root_fd, name
+        descriptor = self._open.get(parent)
+        if descriptor is None:
+            descriptor = self._walk(self._root_fd, parent, makes=makes)
+            self._open[parent] = descriptor
+            if len(self._open) > self._most_open:
+                os.close(self._open.popitem(last=False)[1])
+        else:
+            self._open.move_to_end(parent)
+        return descriptor, name
+
+    def _sync_folder(self, parent: str) -> None:
+        descriptor, _ = self.find(f"{parent}/." if parent else ".")
+        if descriptor is not None:
+            os.fsync(descriptor)
+
+    def _walk(self, root_fd: int, parent: str, *, makes: bool) -> int:
+        current = root_fd
+        try:
+            for component in parent.split("/"):
+                following = self._enter(current, component, parent, makes=makes)
+                if current != root_fd:
+                    os.close(current)
+                current = following
+        except (DiskError, FileNotFoundError):
+            if current != root_fd:
+                os.close(current)
+            raise
+        return current
+
+    @staticmethod
+    def _enter(current: int, component: str, parent: str, *, makes: bool) -> int:
+        try:
+            with _refused(parent):
+                return os.open(component, _FOLDER_FLAGS, dir_fd=current)
+        except FileNotFoundError:
+            if not makes:
+                raise
+        with translated("create folder", parent):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(component, 0o777, dir_fd=current)
+            return os.open(component, _FOLDER_FLAGS, dir_fd=current)
+
+    def _check_parents(self, parent: str, *, makes: bool) -> None:
+        path = self._root
+        for component in filter(None, parent.split("/")):
+            path = os.path.join(path, component)
+            if not makes:
+                os.lstat(path)
+            with translated("create folder", parent):
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(path)
+                mode = os.lstat(path).st_mode
+            if not stat.S_ISDIR(mode):
+                raise DiskError(
+                    "use folder", parent, "a link or a file is in its place"
+                )
+
+
+def _above(parent: str) -> Iterator[str]:
+    while parent:
+        parent = parent.rpartition("/")[0]
+        yield parent
+
+
+def disk_error(action: str, path: str, error: OSError) -> DiskError | TransportError:
+    """Our word for what the system says."""
+    if error.errno in {errno.EMFILE, errno.ENFILE}:
+        # Not the disk's fault, and soon over: as good as no connection.
+        return TransportError(ErrorKind.CONNECT, "too many open files")
+    return DiskError(action, path, error.strerror or type(error).__name__)
+
+
+@contextlib.contextmanager
+def translated(action: str, path: str) -> Iterator[None]:
+    """Errors of the system become ours; `action` and `path` say what was tried."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(action, path, error) from error
+
+
+@contextlib.contextmanager
+def _refused(parent: str) -> Iterator[None]:
+    """A link or a file where a folder should be; a missing one is let through."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.ENOTDIR}:
+            reason = "a symbolic link or a file is in its place"
+            raise DiskError("use folder", parent, reason) from error
+        raise disk_error("use folder", parent, error) from error
