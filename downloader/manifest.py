@@ -18,7 +18,9 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from downloader import manifest_schema
 from downloader.errors import ManifestError
+from downloader.manifest_schema import SAVE
 from downloader.policy.standing import Intent, Record, Stamp
 
 if TYPE_CHECKING:
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 FOLDER = ".downloader"
 NAME = "manifest.sqlite"
-SCHEMA_VERSION = 2
 BATCH_ROWS = 500
 BATCH_SECONDS = 1.0
 # Who else has the file open must not hold transfers and signals up for longer than this,
@@ -39,48 +40,6 @@ MOST_BUSY_SECONDS = 10.0
 MOST_WAITING_ROWS = 20_000
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 
-_SCHEMA = """
-CREATE TABLE files (
-    path TEXT PRIMARY KEY,      -- relative to the output folder
-    url TEXT NOT NULL,          -- the URL's normal form, without credentials
-    status TEXT NOT NULL,       -- how the last run that asked for it ended
-    http_status INTEGER,
-    error TEXT,
-    recorded_at REAL NOT NULL,  -- seconds since 1970, UTC
-    size_bytes INTEGER,         -- from here on: the file in place, NULL without one
-    sha256 TEXT,
-    length_known INTEGER,
-    etag TEXT,
-    last_modified TEXT,
-    modified_ns INTEGER,        -- the file's own modification time
-    final_url TEXT              -- where redirects led, NULL if they led nowhere
-) WITHOUT ROWID;
-CREATE TABLE intents (
-    path TEXT PRIMARY KEY,
-    run INTEGER NOT NULL,
-    size_bytes INTEGER,         -- what stood there before, NULL for nothing
-    modified_ns INTEGER,
-    inode INTEGER
-) WITHOUT ROWID;
-CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
-"""
-_COLUMNS = (
-    "path, url, status, http_status, error, recorded_at, size_bytes, sha256, "
-    "length_known, etag, last_modified, modified_ns, final_url"
-)
-_MIGRATIONS = {
-    1: f"""  -- its rows were kept by URL
-    ALTER TABLE files RENAME TO files_1;
-    {_SCHEMA}
-    INSERT OR REPLACE INTO files SELECT path, url, status, http_status, error,
-        recorded_at, size_bytes, sha256, length_known, etag, last_modified, modified_ns,
-        NULL FROM files_1;
-    DROP TABLE files_1;
-    """  # noqa: S608 - a constant
-}
-# Those that no row is without: path, url, status, and sha256 of a file in place.
-_TEXTS = (0, 1, 2, 7)
-_SAVE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 # What a file in place is known by outlives a later run that failed to fetch it anew.
 _NOTE = """
 INSERT INTO files (path, url, status, http_status, error, recorded_at)
@@ -238,7 +197,7 @@ class Manifest:
         if saved is None:
             self._rows.append((_NOTE, note))
         else:
-            self._rows.append((_SAVE, (*note, *_facts(saved))))
+            self._rows.append((SAVE, (*note, *_facts(saved))))
             self.forget(entry.path)
         if len(self._rows) % BATCH_ROWS == 0:
             self.flush()
@@ -358,30 +317,24 @@ class Manifest:
         # In WAL mode NORMAL may lose the last commits in a power cut, but nothing else.
         level = "FULL" if self._is_durable else "NORMAL"
         connection.execute(f"PRAGMA synchronous = {level}")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            raise ManifestError(self.path, "a newer version of this program made it")
-        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-        if version < SCHEMA_VERSION:
-            change = _MIGRATIONS.get(version, _SCHEMA)
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {change} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
-            )
+        try:
+            manifest_schema.prepare(connection)
+        except manifest_schema.Newer as error:
+            reason = "a newer version of this program made it"
+            raise ManifestError(self.path, reason) from error
 
     def _rebuild(self) -> sqlite3.Connection:
         """Set the damaged file aside and begin anew with what can be read of it."""
         self.set_aside = f"{self.path}.damaged-{time.time_ns()}"
         # Read first: opening it under another name would part it from its log.
-        rows = list(_salvage(self.path))
+        rows = list(manifest_schema.salvage(self.path))
         for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
                 os.rename(self.path + suffix, self.set_aside + suffix)
         connection = self._connect()
         with connection:
             connection.execute("BEGIN")
-            connection.executemany(_SAVE, rows)
+            connection.executemany(SAVE, rows)
             connection.execute("INSERT INTO facts VALUES ('rebuilt', 1)")
         return connection
 
@@ -435,25 +388,7 @@ def _grouped(
     rows: list[tuple[str, tuple[object, ...]]],
 ) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
     """Rows by statement, in their order where two speak of one name."""
-    for statement in (_INTEND, _SAVE, _NOTE, _FORGET):
+    for statement in (_INTEND, SAVE, _NOTE, _FORGET):
         values = [row for its, row in rows if its is statement]
         if values:
             yield statement, values
-
-
-def _salvage(path: str) -> Iterator[tuple[object, ...]]:
-    """The rows of files that can still be read, of a manifest of any version."""
-    with contextlib.suppress(sqlite3.Error):
-        connection = sqlite3.connect(path)
-        try:
-            columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
-            wanted = ", ".join(
-                name if name in columns else "NULL" for name in _COLUMNS.split(", ")
-            )
-            for row in connection.execute(
-                f"SELECT {wanted} FROM files WHERE recorded_at > 0"  # noqa: S608 - constants
-            ):
-                if all(isinstance(row[place], str) for place in _TEXTS):
-                    yield row
-        finally:
-            connection.close()

@@ -124,7 +124,7 @@ class Option:
         has_no_default = self.default in ((), None) and not self.words
         if self.kind == "bool" or has_no_default:
             return self.purpose
-        if self.kind == "seconds" and self.default is not None:
+        if isinstance(self.default, float):
             return f"{self.purpose} (default: {self.default:g})"
         shown = self.words[0] if self.default is None else self.default
         return f"{self.purpose} (default: {shown})"

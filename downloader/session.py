@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import random
 import sqlite3
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,7 @@ class Session:
             StrategyUnavailable: Its engine is not installed.
             ManifestError: The run's own rows cannot be kept: the disk is full, say.
         """
+        alarm = self._set_alarm()
         try:
             while self._step():
                 pass
@@ -150,6 +152,9 @@ class Session:
         except BaseException:
             self._abort()
             raise
+        finally:
+            if alarm is not None:
+                alarm.cancel()
         return self._make_report()
 
     def stop(self, signum: int | None = None) -> None:
@@ -418,17 +423,28 @@ class Session:
 
     def _heed_limits(self) -> None:
         """Stop where the user has set a bound."""
-        deadline, most = self._settings.deadline, self._failure_limit
-        if deadline is not None and self._tally.elapsed_seconds > deadline:
-            self._end_early(f"the deadline of {wording.duration(deadline)} was reached")
-        elif most is not None and most.is_reached(*self._tally.failed_of_ended):
+        most = self._failure_limit
+        if most is not None and most.is_reached(*self._tally.failed_of_ended):
             failed, _ = self._tally.failed_of_ended
             self._end_early(
                 f"{wording.plural(failed, 'failure')}, --max-failures "
                 f"{self._settings.max_failures}"
             )
 
+    def _set_alarm(self) -> threading.Timer | None:
+        """What ends the run at its deadline, also in the middle of a serial read."""
+        deadline = self._settings.deadline
+        if deadline is None:
+            return None
+        why = f"the deadline of {wording.duration(deadline)} was reached"
+        alarm = threading.Timer(deadline, self._end_early, (why,))
+        alarm.daemon = True
+        alarm.start()
+        return alarm
+
     def _end_early(self, why: str) -> None:
+        if self._stopped_at is not None:
+            return
         self._stopped_because = why
         self.stop()
 

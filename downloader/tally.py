@@ -80,11 +80,6 @@ class Tally:
             self._errors[outcome.error] += 1
 
     @property
-    def elapsed_seconds(self) -> float:
-        """Since the run began."""
-        return time.perf_counter() - self._began
-
-    @property
     def failed_of_ended(self) -> tuple[int, int]:
         """Rows that failed though they were tried, and all that have ended."""
         untried = sum(self._errors[kind] for kind in _UNTRIED)

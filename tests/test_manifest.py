@@ -10,6 +10,7 @@ import time
 import pytest
 
 from downloader import manifest as module
+from downloader import manifest_schema
 from downloader.errors import ManifestError
 from downloader.manifest import Manifest, prepare_folder
 from downloader.models import Entry, Outcome, Saved, Status
@@ -182,7 +183,7 @@ def test_a_damaged_file_is_set_aside_and_another_begun(record, content):
 def test_a_newer_versions_file_is_refused_and_left_alone(manifest, record):
     manifest.close()
     with contextlib.closing(sqlite3.connect(manifest.path)) as connection:
-        connection.execute(f"PRAGMA user_version = {module.SCHEMA_VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {manifest_schema.VERSION + 1}")
 
     with pytest.raises(ManifestError, match="a newer version of this program made it"):
         Manifest(record)

@@ -66,7 +66,8 @@ def killed(odd, strategy, workdir, part):
 
 
 def left(workdir):
-    names = {path.name for path in workdir.rglob("*") if path.is_file()}
+    found = (workdir / "downloads").rglob("*")
+    names = {path.name for path in found if path.is_file()}
     return names - {"lock", "holder.json", "manifest.sqlite"}
 
 

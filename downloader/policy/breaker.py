@@ -90,3 +90,64 @@ class Breaker:
             f"{self.host} was not reached {self._failures:,} times in a row, the last "
             f"time: {self._last.detail}",
         )
+
+
+# Failures of our own making, which say nothing of the host.
+_NO_ANSWER = frozenset(
+    {
+        ErrorKind.WORKER_LOST,
+        ErrorKind.INTERRUPTED,
+        ErrorKind.NOT_TRIED,
+        ErrorKind.INTERNAL,
+        ErrorKind.BLOCKED,
+    }
+)
+
+
+class Breakers:
+    """The breakers of the hosts that were not reached when they were last asked.
+
+    Args:
+        limit: As for `Breaker`; None never to give a host up.
+    """
+
+    # Of so many hosts it is remembered; a list may name any number.
+    MOST = 10_000
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._breakers: dict[str, Breaker] = {}
+
+    def __len__(self) -> int:
+        return len(self._breakers)
+
+    def get(self, host: str) -> Breaker | None:
+        """A host's breaker; None if all is well, as far as is known."""
+        return self._breakers.get(host)
+
+    def take_in(self, host: str, failure: Failure | None, now: float) -> Breaker | None:
+        """How an attempt ended; the host's breaker if that has changed its state.
+
+        Args:
+            host: Its name and port.
+            failure: What went wrong, None if nothing did.
+            now: The frontier's clock.
+        """
+        if failure is not None and Breaker.counts(failure):
+            return self._failed(host, failure, now)
+        if failure is not None and failure.kind in _NO_ANSWER:
+            return None
+        breaker = self._breakers.pop(host, None)
+        if breaker is not None:
+            breaker.state = State.CLOSED
+        return breaker
+
+    def _failed(self, host: str, failure: Failure, now: float) -> Breaker | None:
+        if self._limit is None:
+            return None
+        breaker = self._breakers.get(host)
+        if breaker is None:
+            if len(self._breakers) >= self.MOST:
+                del self._breakers[next(iter(self._breakers))]
+            breaker = self._breakers[host] = Breaker(host, self._limit)
+        return breaker if breaker.failed(failure, now) else None

@@ -24,7 +24,8 @@ import msgspec
 
 from downloader.models import Attempt, ErrorKind
 from downloader.policy import retry, urls
-from downloader.policy.breaker import Breaker, State
+from downloader.policy.breaker import Breakers, State
+from downloader.policy.hosts import Host, Slot
 from downloader.policy.ticket import (
     Finished,
     GivenUp,
@@ -39,23 +40,11 @@ if TYPE_CHECKING:
 
     from downloader.models import AttemptResult, Entry, Failure, Saved
 
-# Failures of our own making, which say nothing of the host.
-_NO_ANSWER = frozenset(
-    {
-        ErrorKind.WORKER_LOST,
-        ErrorKind.INTERRUPTED,
-        ErrorKind.NOT_TRIED,
-        ErrorKind.INTERNAL,
-        ErrorKind.BLOCKED,
-    }
-)
 # What one host may hold in memory, and all of them together; a request takes about 1 KiB.
 HOST_SHARE = 1_000
 TOTAL_SHARE = 20_000
 # What a host may hold all the same once all together are over their share.
 HOST_MINIMUM = 64
-# Hosts of which it is remembered how often in a row they were not reached.
-MOST_BREAKERS = 10_000
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,46 +62,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     retry: retry.RetryRules = retry.RetryRules()
 
 
-class _Host:
-    """One host's queue, slots and pause."""
-
-    __slots__ = (
-        "held",
-        "is_ready",
-        "key",
-        "paused_until",
-        "pauses",
-        "queue",
-        "slots",
-        "spilled",
-    )
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.queue: deque[Ticket] = deque()
-        self.slots = 0
-        self.held = 0
-        self.spilled = 0
-        self.paused_until = 0.0
-        self.pauses = 0  # timers that will end one
-        self.is_ready = False
-
-    @property
-    def is_idle(self) -> bool:
-        # A pause outlives its last request: redirects may lead here again before it ends.
-        return not (self.held or self.spilled or self.slots or self.pauses)
-
-
-class _Slot:
-    """One of a host's slots while a batch holds it."""
-
-    __slots__ = ("host", "remaining")
-
-    def __init__(self, host: _Host, remaining: int) -> None:
-        self.host = host
-        self.remaining = remaining
-
-
 class Frontier:
     """The requests of a run that are not finished, and the order of their attempts.
 
@@ -126,13 +75,13 @@ class Frontier:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._hosts: dict[str, _Host] = {}
-        self._parched: dict[str, _Host] = {}
-        self._ready: deque[_Host] = deque()
-        self._timers: list[tuple[float, int, _Host, Ticket | None]] = []
-        self._in_flight: dict[int, tuple[Ticket, _Slot]] = {}
-        self._breakers: dict[str, Breaker] = {}
-        self._doomed: list[_Host] = []
+        self._hosts: dict[str, Host] = {}
+        self._parched: dict[str, Host] = {}
+        self._ready: deque[Host] = deque()
+        self._timers: list[tuple[float, int, Host, Ticket | None]] = []
+        self._in_flight: dict[int, tuple[Ticket, Slot]] = {}
+        self._breakers = Breakers(limits.host_failures)
+        self._doomed: list[Host] = []
         self.resting: list[tuple[Failure, float]] = []
         self._serial = count()
         self._held = 0
@@ -249,10 +198,12 @@ class Frontier:
             has_spilled, host.spilled = host.spilled > 0, 0
             self._parched.pop(host.key, None)
             self._refresh(host)
-            failure = self._breakers[host.key].failure()
+            breaker = self._breakers.get(host.key)
+            assert breaker is not None
+            failure = breaker.failure()
             yield GivenUp(host.key, tickets, failure, has_spilled)
 
-    def _take_waiting(self, host: _Host) -> list[Ticket]:
+    def _take_waiting(self, host: Host) -> list[Ticket]:
         found = [
             one[3] for one in self._timers if one[2] is host and one[3] is not None
         ]
@@ -336,47 +287,35 @@ class Frontier:
         self._ready.clear()
         self._held = self._spilled = self._queued = 0
 
-    def _host(self, key: str) -> _Host:
+    def _host(self, key: str) -> Host:
         host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[key] = _Host(key)
+            host = self._hosts[key] = Host(key)
         return host
 
-    def _has_slot(self, host: _Host) -> bool:
+    def _has_slot(self, host: Host) -> bool:
         breaker = self._breakers.get(host.key)
         if breaker is not None and breaker.state is State.PROBING:
             return not host.slots
         return self._limits.per_host is None or host.slots < self._limits.per_host
 
-    def _count(self, host: _Host, failure: Failure | None, now: float) -> None:
-        """Take in whether a host was reached."""
-        if failure is not None and Breaker.counts(failure):
-            if self._limits.host_failures is not None:
-                self._count_failure(host, failure, self._limits.host_failures, now)
-        elif failure is None or failure.kind not in _NO_ANSWER:
-            breaker = self._breakers.pop(host.key, None)
-            if breaker is not None and host.paused_until == breaker.until:
-                host.paused_until = now
-                self._refresh(host)
-
-    def _count_failure(
-        self, host: _Host, failure: Failure, limit: int, now: float
-    ) -> None:
-        """The host was not reached: give it a rest, or up, if that happens too often."""
-        breaker = self._breakers.get(host.key)
+    def _count(self, host: Host, failure: Failure | None, now: float) -> None:
+        """Take in whether a host was reached: give it a rest, or up, or end that."""
+        breaker = self._breakers.take_in(host.key, failure, now)
         if breaker is None:
-            if len(self._breakers) >= MOST_BREAKERS:
-                del self._breakers[next(iter(self._breakers))]
-            breaker = self._breakers[host.key] = Breaker(host.key, limit)
-        if not breaker.failed(failure, now):
             return
-        if breaker.state is State.OPEN:
-            self._pause(host, breaker.until)
-            self.resting.append((breaker.failure(), breaker.until - now))
-        else:
-            self._doomed.append(host)
+        match breaker.state:
+            case State.OPEN:
+                self._pause(host, breaker.until)
+                self.resting.append((breaker.failure(), breaker.until - now))
+            case State.DEAD:
+                self._doomed.append(host)
+            case _:
+                if host.paused_until == breaker.until:
+                    host.paused_until = now
+                    self._refresh(host)
 
-    def _enqueue(self, host: _Host, ticket: Ticket, *, first: bool = False) -> None:
+    def _enqueue(self, host: Host, ticket: Ticket, *, first: bool = False) -> None:
         if first:
             host.queue.appendleft(ticket)
         else:
@@ -384,7 +323,7 @@ class Frontier:
         self._queued += 1
         self._refresh(host)
 
-    def _refresh(self, host: _Host) -> None:
+    def _refresh(self, host: Host) -> None:
         """Put a host into the round of those that may start, or forget it when idle."""
         if host.queue and not host.is_ready and self._has_slot(host):
             host.is_ready = True
@@ -392,10 +331,10 @@ class Frontier:
         elif host.is_idle:
             self._hosts.pop(host.key, None)
 
-    def _batch(self, host: _Host, most: int, now: float) -> list[Attempt]:
+    def _batch(self, host: Host, most: int, now: float) -> list[Attempt]:
         tickets = [host.queue.popleft() for _ in range(min(most, len(host.queue)))]
         self._queued -= len(tickets)
-        slot = _Slot(host, len(tickets))
+        slot = Slot(host, len(tickets))
         host.slots += 1
         batch = []
         for ticket in tickets:
@@ -408,7 +347,7 @@ class Frontier:
             batch.append(attempt)
         return batch
 
-    def _release(self, slot: _Slot) -> None:
+    def _release(self, slot: Slot) -> None:
         slot.remaining -= 1
         if not slot.remaining:
             slot.host.slots -= 1
@@ -424,14 +363,14 @@ class Frontier:
                 self._enqueue(host, ticket, first=True)
 
     def _finish(
-        self, ticket: Ticket, host: _Host, saved: Saved | None, failure: Failure | None
+        self, ticket: Ticket, host: Host, saved: Saved | None, failure: Failure | None
     ) -> Finished:
         host.held -= 1
         self._held -= 1
         self._refresh(host)
         return Finished(ticket, saved, failure)
 
-    def _move(self, ticket: Ticket, host: _Host, result: AttemptResult) -> Redirected:
+    def _move(self, ticket: Ticket, host: Host, result: AttemptResult) -> Redirected:
         assert result.redirect is not None
         target = urls.parse(result.redirect)
         ticket.origin = ticket.origin or urls.parse(ticket.url).origin
@@ -446,7 +385,7 @@ class Frontier:
     def _judge_failure(
         self,
         ticket: Ticket,
-        host: _Host,
+        host: Host,
         result: AttemptResult,
         now: float,
         jitter: float,
@@ -473,7 +412,7 @@ class Frontier:
         heappush(self._timers, (due, next(self._serial), home, ticket))
         return Retrying(ticket, failure, again.delay_seconds)
 
-    def _return_home(self, ticket: Ticket, host: _Host) -> _Host:
+    def _return_home(self, ticket: Ticket, host: Host) -> Host:
         """The next try starts at the list's URL, whose host holds it again."""
         home = self._host(ticket.entry.host)
         if home is not host:
@@ -482,7 +421,7 @@ class Frontier:
             self._refresh(host)
         return home
 
-    def _pause(self, host: _Host, until: float) -> None:
+    def _pause(self, host: Host, until: float) -> None:
         host.paused_until = max(host.paused_until, until)
         host.pauses += 1
         heappush(self._timers, (host.paused_until, next(self._serial), host, None))

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downloader.models import AttemptResult, Entry, ErrorKind, Failure, Saved
-from downloader.policy import frontier as frontier_module
-from downloader.policy.breaker import COOL_DOWN_SECONDS
+from downloader.policy.breaker import COOL_DOWN_SECONDS, Breakers
 from downloader.policy.frontier import Frontier, Limits
 from downloader.policy.retry import RetryRules
 from downloader.policy.ticket import Finished
@@ -159,7 +158,7 @@ def test_without_a_limit_no_host_is_given_up():
 
 
 def test_only_so_many_hosts_are_remembered(monkeypatch):
-    monkeypatch.setattr(frontier_module, "MOST_BREAKERS", 2)
+    monkeypatch.setattr(Breakers, "MOST", 2)
     made = make(0)
     for number in range(4):
         made.add(entry(number, f"h{number}:80"))

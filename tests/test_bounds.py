@@ -1,0 +1,124 @@
+"""Bounds on a run: failures, time, hosts that are down, addresses."""
+
+import time
+
+import pytest
+
+from downloader import InvalidSettings, fetch
+from downloader.cli import main
+from downloader.policy import breaker
+from downloader.strategies.contract import NAMES
+from downloader.transfer import engine
+
+pytestmark = pytest.mark.usefixtures("workdir")
+every_strategy = pytest.mark.parametrize("strategy", NAMES)
+
+
+def errors(report):
+    return [row.error for row in report]
+
+
+@every_strategy
+def test_a_run_ends_with_so_many_failures(odd, strategy):
+    urls = [odd.url(f"status/404/{number}") for number in range(300)]
+    report = fetch(urls, strategy=strategy, max_failures=5, workers=1)
+
+    assert report.exit_code == 1
+    assert report.summary.stopped_because.startswith(
+        ("5 failures", "6 failures", "7 f")
+    )
+    assert errors(report).count("http_404") < 60
+    assert report.summary.errors["not_tried"] > 200
+    assert "stopped: " in report.text()
+
+
+def test_a_share_counts_from_a_hundred_on(odd):
+    urls = [odd.url(f"status/404/{number}") for number in range(50)]
+    report = fetch(urls, max_failures="10%")
+
+    assert errors(report) == ["http_404"] * 50
+    assert report.summary.stopped_because is None
+
+
+@every_strategy
+def test_a_run_ends_at_its_deadline(odd, strategy):
+    urls = [odd.url("stall-head/1"), odd.url("stall-head/2"), odd.url("ok/1")]
+    began = time.monotonic()
+    report = fetch(urls, strategy=strategy, deadline="1s", workers=1)
+
+    assert time.monotonic() - began < 10
+    assert "interrupted" in errors(report)
+    assert report.summary.stopped_because == "the deadline of 1.0 s was reached"
+    assert (report.exit_code, report.interrupted_by) == (1, None)
+
+
+def test_the_command_has_these_bounds_too(odd, capsys):
+    urls = [odd.url(f"status/404/{number}") for number in range(40)]
+
+    assert main(["fetch", *urls, "--max-failures", "3", "-j", "1"]) == 1
+    assert "--max-failures 3" in capsys.readouterr().err
+    assert main(["fetch", odd.url("stall-head/1"), "--deadline", "0.5"]) == 1
+    assert "stopped: the deadline of 0.50 s" in capsys.readouterr().err
+    for bad in ("0", "-1", "101%", "many"):
+        assert main(["fetch", urls[0], "--max-failures", bad]) == 2
+        assert main(["fetch", urls[0], "--deadline", "x" + bad]) == 2
+
+
+@every_strategy
+def test_a_host_that_is_down_ends_all_that_waits_for_it(odd, monkeypatch, strategy):
+    monkeypatch.setattr(breaker, "COOL_DOWN_SECONDS", 0.3)
+    odd.close()
+    urls = [odd.url(f"ok/{number}") for number in range(2000)]
+    began = time.monotonic()
+    report = fetch(urls, strategy=strategy, backoff_seconds=0.01)
+
+    assert time.monotonic() - began < 30
+    assert set(errors(report)) == {"connect"}
+    assert report.summary.attempts < 300
+    assert "times in a row" in list(report)[-1].detail
+
+
+@every_strategy
+def test_a_long_wish_of_a_server_ends_its_request_alone(odd, strategy):
+    urls = [odd.url("status/503/3600"), odd.url("ok/1"), odd.url("status/429/121")]
+    report = fetch(urls, strategy=strategy)
+
+    assert errors(report) == ["http_503", None, "http_429"]
+    assert report.summary.attempts == 3
+
+
+@every_strategy
+def test_only_public_addresses_are_connected_to(odd, strategy):
+    names = ("127.0.0.1", "localhost", "[::1]", "0.0.0.0", "[::ffff:127.0.0.1]")
+    urls = [f"http://{name}:{odd.port}/ok/1" for name in (*names, "2130706433")]
+    report = fetch(urls, strategy=strategy, block_private=True)
+
+    assert set(errors(report)) == {"blocked"}
+    assert not odd.hits
+
+
+@pytest.mark.parametrize("strategy", ["serial", "threads", "asyncio"])
+def test_a_redirect_leads_to_no_other_address_either(odd, monkeypatch, strategy):
+    monkeypatch.setattr(engine, "is_public", lambda address: address != "127.0.0.2")
+    target = f"http%3A%2F%2F127.0.0.2%3A{odd.port}%2Fok%2F1"
+    report = fetch(
+        [odd.url(f"redirect-to/{target}")], strategy=strategy, block_private=True
+    )
+
+    assert errors(report) == ["blocked"]
+    assert "/ok/1" not in odd.hits
+
+
+def test_a_proxy_cannot_keep_to_addresses(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
+
+    with pytest.raises(InvalidSettings, match="block_private: a proxy connects for us"):
+        fetch(["http://a.test/"], block_private=True)
+
+
+@every_strategy
+def test_a_try_has_an_end(odd, strategy):
+    report = fetch([odd.url("drip/1000")], strategy=strategy, max_time=0.5, retries=0)
+
+    assert errors(report) == ["timeout"]
+    assert next(iter(report)).detail == "not finished within 0.5 s"
