@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import netrc
 import os
 
 from downloader.errors import UsageError
+
+logger = logging.getLogger(__name__)
 
 
 def read_netrc() -> dict[str, str]:
@@ -20,6 +23,7 @@ def read_netrc() -> dict[str, str]:
     try:
         hosts = netrc.netrc(path).hosts
     except FileNotFoundError:
+        logger.warning("there is no netrc file %s: no password is sent", path)
         return {}
     except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
         reason = (

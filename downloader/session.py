@@ -15,11 +15,10 @@ from __future__ import annotations
 import logging
 import random
 import sqlite3
-import threading
 import time
 from typing import TYPE_CHECKING
 
-from downloader import wording
+from downloader.bounds import Bounds
 from downloader.errors import ManifestError
 from downloader.holdings import Found, Holdings
 from downloader.intake import Intake
@@ -42,7 +41,6 @@ from downloader.planning import (
     prepare_output,
     read_sums,
 )
-from downloader.policy.failure_limit import FailureLimit
 from downloader.policy.frontier import Frontier
 from downloader.policy.redaction import redact_secrets
 from downloader.policy.standing import UNKNOWN_FILE, Action
@@ -130,8 +128,7 @@ class Session:
         self._stopped_at: float | None = None
         self._stopped_because: str | None = None
         self._is_abandoned = False
-        most = settings.max_failures
-        self._failure_limit = None if most is None else FailureLimit.read(most)
+        self._bounds = Bounds(settings, self._end_early)
 
     def run(self) -> Report:
         """Run to the end, or to a stop, and make the report.
@@ -141,7 +138,7 @@ class Session:
             StrategyUnavailable: Its engine is not installed.
             ManifestError: The run's own rows cannot be kept: the disk is full, say.
         """
-        alarm = self._set_alarm()
+        self._bounds.begin()
         try:
             while self._step():
                 pass
@@ -153,8 +150,7 @@ class Session:
             self._abort()
             raise
         finally:
-            if alarm is not None:
-                alarm.cancel()
+            self._bounds.over()
         return self._make_report()
 
     def stop(self, signum: int | None = None) -> None:
@@ -184,7 +180,7 @@ class Session:
         self._take_in()
         self._launch()
         self._give_hosts_up()
-        self._heed_limits()
+        self._heed_bounds()
         is_over = self._frontier.is_empty and not self._holdings.pending
         if self._feed.is_done and is_over:
             return False
@@ -421,26 +417,11 @@ class Session:
                     f"{len(tickets) + spilled:,}",
                 )
 
-    def _heed_limits(self) -> None:
-        """Stop where the user has set a bound."""
-        most = self._failure_limit
-        if most is not None and most.is_reached(*self._tally.failed_of_ended):
-            failed, _ = self._tally.failed_of_ended
-            self._end_early(
-                f"{wording.plural(failed, 'failure')}, --max-failures "
-                f"{self._settings.max_failures}"
-            )
-
-    def _set_alarm(self) -> threading.Timer | None:
-        """What ends the run at its deadline, also in the middle of a serial read."""
-        deadline = self._settings.deadline
-        if deadline is None:
-            return None
-        why = f"the deadline of {wording.duration(deadline)} was reached"
-        alarm = threading.Timer(deadline, self._end_early, (why,))
-        alarm.daemon = True
-        alarm.start()
-        return alarm
+    def _heed_bounds(self) -> None:
+        """Stop where the user has set a bound on failures."""
+        why = self._bounds.reached(*self._tally.failed_of_ended)
+        if why is not None:
+            self._end_early(why)
 
     def _end_early(self, why: str) -> None:
         if self._stopped_at is not None:

@@ -297,7 +297,9 @@ class Round:
             return
         # Of a killed parent's children Python itself may say how they found that out.
         said = "" if kind == "parent" and "spawn_main" in said else said
-        if "Traceback" in said or "internal error" in said:
+        # Nor can a program do anything about a signal before its first line.
+        is_ours = "downloader" in said.partition("Traceback")[2]
+        if is_ours or "internal error" in said:
             self._fault(f"a traceback after {kind}: {said}")
         began = time.monotonic()
         while alive := [child for child in children if is_alive(child)]:

@@ -31,6 +31,7 @@ from downloader.models import (
     Moved,
     Partial,
     Saved,
+    http_kind,
 )
 from downloader.policy import headers
 from downloader.policy.exchange import (
@@ -65,6 +66,7 @@ MOVED_SECONDS = 0.2
 LARGE_BYTES = 1 << 20
 # A part of at most this much is hashed where one stands: a thread would cost more.
 SHORT_LEAD_BYTES = 4 << 20
+_BEGIN_AGAIN = http_kind(416)
 # What one read may bring at the most: requests moves 859 MB/s at 1 MiB against 409 at
 # 64 KiB (measured 2026-11, two cores, loopback).
 CHUNK_BYTES = 1 << 20
@@ -173,6 +175,9 @@ class Transfer:
             case Receive():
                 return self._begin(verdict)
             case Failure():
+                if verdict.kind == _BEGIN_AGAIN and self._is_recorded:
+                    # Before anyone writes other bytes into the part than it speaks of.
+                    part_record.erase(self._folder, self._attempt.path)
                 self.result = self._make(failure=verdict)
                 return False
 
