@@ -211,8 +211,12 @@ HITS = {
     "/raw/redirect-empty": 21,
     "/raw/redirect-fragment": 21,
 }
-# A connection that was used before may end first, which gives a free try.
-HITS_VARY = {"/reset", "/close-early"}
+# A connection that was used before may end first, which gives a free try; that begins a
+# chain of redirects anew.
+HITS_VARY = {
+    *("/reset", "/close-early"),
+    *(path for path in TABLE if path.startswith(("/redirect", "/raw/redirect"))),
+}
 # The part of this one may be gone on with in another run.
 LEAVES_A_PART = "/cut/100/1000"
 
