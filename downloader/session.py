@@ -305,6 +305,8 @@ class Session:
         """How long nothing but a fact can change what there is to do."""
         if self._strategy is not None and not self._strategy.capacity:
             return LONGEST_WAIT_SECONDS
+        if not self._holdings.has_room:
+            return LONGEST_WAIT_SECONDS
         has_lines = not (self._feed.is_done or self._feed.blocks)
         if has_lines and self._frontier.is_hungry(LOW_WATER):
             return 0.0
