@@ -221,9 +221,22 @@ class _Answer(http.client.HTTPResponse):
         Nobody has asked for more: that is another answer than the one that was declared.
         """
         data = super().read1(n)
-        if self.length == 0 and not self.chunked and _has_more(self.fp):
+        self._look_behind()
+        if self._has_surplus:
             raise BadChunk("the body is longer than declared")
         return data
+
+    _has_surplus = False
+
+    def _close_conn(self) -> None:
+        # From Python 3.12.3 on it is called with a body's last byte, before then with the
+        # next read; what has come and was not read is lost with it.
+        self._look_behind()
+        super()._close_conn()  # type: ignore[misc] # private, as below
+
+    def _look_behind(self) -> None:
+        if self.length == 0 and not self.chunked and _has_more(self.fp):
+            self._has_surplus = True
 
     def _get_chunk_left(self) -> int | None:
         """As http.client's, which throws away whatever stands where a chunk must end."""
