@@ -132,15 +132,16 @@ class Ledger:
         """
         self._look_at_disk()
         identity_hash, spelling_hash = _hash(identity), _hash(spelling)
+        is_new = self._connection.execute(
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)",
+            (identity_hash, self._next_seq, spelling_hash),
+        ).rowcount
+        if is_new:
+            seq = self._number()
+            return Admission(Kind.NEW, seq, seq)
         found = self._connection.execute(
             "SELECT seq, spelling FROM seen WHERE identity = ?", (identity_hash,)
         ).fetchone()
-        if found is None:
-            seq = self._number()
-            self._connection.execute(
-                "INSERT INTO seen VALUES (?, ?, ?)", (identity_hash, seq, spelling_hash)
-            )
-            return Admission(Kind.NEW, seq, seq)
         first, first_spelling = found
         if first_spelling == spelling_hash:
             self.duplicates += 1

@@ -14,7 +14,7 @@ from downloader.policy.frontier import Limits
 from downloader.policy.redaction import printable
 from downloader.policy.retry import RetryRules
 from downloader.policy.standing import Wishes
-from downloader.strategies.contract import default_workers, load
+from downloader.strategies.contract import chosen, default_workers, load
 from downloader.transfer import descriptors
 from downloader.transfer.plan import Plan
 
@@ -23,9 +23,25 @@ if TYPE_CHECKING:
     from downloader.settings import Settings
 
 logger = logging.getLogger(__name__)
+_HTTP2 = frozenset({"curl", "multicore"})
 
 
-def count_workers(settings: Settings) -> int:
+def choose_strategy(settings: Settings) -> str:
+    """The name of the run's strategy.
+
+    Raises:
+        UsageError: It cannot do what else is asked for.
+    """
+    name = chosen(settings.strategy)
+    if settings.http2 and name not in _HTTP2:
+        raise UsageError(
+            f"--http2: the strategy {name} does not speak it; use curl or multicore "
+            "(pip install 'downloader-engine[curl]')"
+        )
+    return name
+
+
+def count_workers(settings: Settings, name: str) -> int:
     """The workers of a run; `serial` has one, whatever was asked for.
 
     Fewer than wanted where not so many files may be open at once, which is said.
@@ -33,10 +49,10 @@ def count_workers(settings: Settings) -> int:
     Raises:
         StrategyUnavailable: There is no such strategy.
     """
-    if settings.strategy == "serial":
+    if name == "serial":
         return 1
-    wanted = settings.workers or default_workers(settings.strategy)
-    is_parent = load(settings.strategy).has_worker_processes
+    wanted = settings.workers or default_workers(name)
+    is_parent = load(name).has_worker_processes and name != "multicore"
     room = descriptors.most_workers(
         descriptors.A_CHILD if is_parent else descriptors.A_TRANSFER
     )
@@ -106,6 +122,9 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         max_bytes=settings.max_file_size,
         decodes=settings.compressed,
         blocks_private=settings.block_private,
+        uses_http2=settings.http2,
+        segments=settings.segments,
+        min_segment_bytes=settings.min_segment_size,
         is_durable=settings.durable,
     )
 

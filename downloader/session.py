@@ -34,6 +34,7 @@ from downloader.models import (
     Status,
 )
 from downloader.planning import (
+    choose_strategy,
     count_workers,
     make_limits,
     make_plan,
@@ -99,8 +100,9 @@ class Session:
         self._settings = settings
         self._feed = feed
         self._progress = progress
-        self._strategy_class = load(settings.strategy)
-        self._workers = count_workers(settings)
+        self._strategy_name = choose_strategy(settings)
+        self._strategy_class = load(self._strategy_name)
+        self._workers = count_workers(settings, self._strategy_name)
         sums = read_sums(settings.checksums)
         self._root = prepare_output(settings.output)
         self._strategy: Strategy | None = None
@@ -506,7 +508,7 @@ class Session:
     def _make_report(self) -> Report:
         self._progress.close()
         summary = self._tally.summary(
-            strategy=self._settings.strategy,
+            strategy=self._strategy_name,
             workers=self._workers,
             per_host=self._settings.per_host,
             duplicates=self._ledger.duplicates,

@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     `Settings(...)` trusts its values; `Settings.make(...)` checks friendly ones.
 
     Attributes:
+        strategy: A strategy's name, or `default`.
         workers: Downloads at once; None leaves it to the strategy.
         per_host: Downloads at once against one host; None lifts the limit.
         max_time: Seconds that one try may take; None for any.
@@ -70,6 +71,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str = _default("strategy")
     workers: int | None = _default("workers")
     per_host: int | None = _default("per_host")
+    segments: int = _default("segments")
+    min_segment_size: int = _default("min_segment_size")
+    http2: bool = _default("http2")
     timeout: float = _default("timeout")
     max_time: float | None = _default("max_time")
     max_file_size: int | None = _default("max_file_size")

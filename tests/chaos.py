@@ -388,7 +388,8 @@ def is_worker(pid):
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return b"multiprocessing.spawn" in command or b"strategies.child" in command
+    marks = (b"multiprocessing.spawn", b"strategies.child", b"strategies.core")
+    return any(mark in command for mark in marks)
 
 
 def is_alive(pid):

@@ -16,7 +16,7 @@ from downloader.strategies.contract import load
 from downloader.transfer.plan import Plan
 
 # What only worker processes have in their command line; the resource tracker has not.
-_WORKER_MARKS = ("multiprocessing.spawn", "downloader.strategies.child")
+_WORKER_MARKS = ("multiprocessing.spawn", "strategies.child", "strategies.core")
 
 
 def make_plan(root, **changes):

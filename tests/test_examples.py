@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from downloader.cli import main
+from downloader.strategies.contract import NAMES
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -48,13 +49,7 @@ def test_the_comparison_has_a_row_for_every_strategy(tmp_path, site):
     head, *rows = run("compare_strategies.py", listing, cwd=tmp_path)
 
     assert head.split()[0] == "strategy"
-    assert [row.split()[0] for row in rows] == [
-        "serial",
-        "threads",
-        "processes",
-        "subprocess",
-        "asyncio",
-    ]
+    assert [row.split()[0] for row in rows] == list(NAMES)
     assert all(row.split()[-1] == "0" for row in rows)
 
 

@@ -108,18 +108,31 @@ def planted(kind, path, victim):
 
 @every_strategy
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
-@pytest.mark.parametrize("where", ["10~f", "10~f.part"])
+@pytest.mark.parametrize("where", ["100000~f", "100000~f.part"])
 def test_what_is_planted_stays_and_harms_nobody_else(
     odd, workdir, strategy, kind, where
 ):
     (workdir / "victim").write_bytes(b"not ours")
     host = workdir / f"downloads/127.0.0.1_{odd.port}/ok"
     planted(kind, host / where, workdir / "victim")
-    hit, other = fetch([odd.url("ok/10"), odd.url("ok/11")], strategy=strategy)
+    hit, other = fetch([odd.url("ok/100000"), odd.url("ok/11")], strategy=strategy)
 
     assert (hit.error, other.error) == ("disk", None)
     assert (workdir / "victim").read_bytes() == b"not ours"
     assert (host / "11~f").read_bytes() == body("/ok/11", 11)
+
+
+@every_strategy
+@pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
+def test_what_is_planted_under_a_small_files_name_stays(odd, workdir, strategy, kind):
+    (workdir / "victim").write_bytes(b"not ours")
+    host = workdir / f"downloads/127.0.0.1_{odd.port}/ok"
+    planted(kind, host / "10~f", workdir / "victim")
+    (row,) = fetch([odd.url("ok/10")], strategy=strategy)
+
+    assert row.error == "disk"
+    assert (workdir / "victim").read_bytes() == b"not ours"
+    assert [path.name for path in host.iterdir()] == ["10~f"]
 
 
 @every_strategy

@@ -70,7 +70,7 @@ def test_without_any_source_the_defaults_hold():
     settings = loaded()
 
     assert settings == Settings()
-    assert settings.strategy == "asyncio"
+    assert settings.strategy == "default"
     assert settings.user_agent.startswith(f"downloader/{__version__} (+https://")
 
 

@@ -219,6 +219,20 @@ class Exchange:
         length = _judge_framing(self.answer)
         return isinstance(length, int) and length <= DRAINED_BYTES
 
+    @property
+    def is_chunked(self) -> bool:
+        """True if the answer's body comes in chunks."""
+        return "transfer-encoding" in self.answer
+
+    def keeps_connection(self, version: str) -> bool:
+        """True if the answer's connection serves further requests (RFC 9112 §9.3).
+
+        Args:
+            version: That of the answer, `1.1` say.
+        """
+        options = self.answer.get("connection", "").lower()
+        return "close" not in options and (version != "1.0" or "keep-alive" in options)
+
     def judge_end(self, verdict: Receive, received_bytes: int) -> Failure | None:
         """What the body's end means; None if it is whole.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from downloader.models import Known
@@ -144,6 +144,55 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         key = name.lower()
         joined[key] = f"{joined[key]}, {value}" if key in joined else value
     return joined
+
+
+# RFC 9112 §4; the reason may be missing with its blank. HTTP/2 and 3 have but a number.
+_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|[23]) ([0-9]{3})(?: [^\r\n]*)?\r?\n")
+
+
+def status_line(line: bytes) -> tuple[str, int]:
+    """The version, `1.1` say, and the code in a status line.
+
+    Raises:
+        ValueError: It is none.
+    """
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None:
+        raise ValueError(line)
+    return match[1].decode("ascii"), int(match[2])
+
+
+# A line of a head as it mostly is; what does not fit is looked at piece by piece.
+_PLAIN_FIELD = re.compile(
+    rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*\r?\n",
+    re.MULTILINE,
+)
+
+
+def parse(lines: list[bytes]) -> dict[str, str]:
+    """As `fields`, from a head's lines without the first; read as Latin-1.
+
+    Raises:
+        ValueError: As for `fields`, or one of them has no colon.
+    """
+    text = b"".join(lines)
+    found = _PLAIN_FIELD.findall(text)
+    if len(found) == len(lines) and len(text) <= MOST_HEAD_BYTES:
+        plain = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in found
+        }
+        if len(plain) == len(lines):
+            return plain
+    return fields(_pairs(lines))
+
+
+def _pairs(lines: list[bytes]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not colon:
+            raise ValueError(name)
+        yield name, value.strip(" \t\r\n")
 
 
 _CONTENT_RANGE = re.compile(

@@ -12,18 +12,16 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from downloader.models import Moved
 from downloader.strategies import frames
 from downloader.strategies.guard import ignore_interrupts
 from downloader.strategies.results import own_usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
-    from downloader.models import Attempt, AttemptResult, Failure
+    from downloader.models import Attempt, AttemptResult, Failure, Moved
     from downloader.strategies.blocking import BlockingWorker
-    from downloader.transfer.engine import Engine
-    from downloader.transfer.watch import Watchdog
 
 # How long results may wait for company before a frame goes out.
 FLUSH_SECONDS = 0.02
@@ -33,7 +31,7 @@ FLUSH_RESULTS = 32
 def main() -> None:
     """Serve the parent until it closes the pipe."""
     ignore_interrupts()
-    orders, facts = _take_over_pipes()
+    orders, facts = take_over_pipes()
     first = frames.receive(orders)
     if first is None:
         return
@@ -46,12 +44,21 @@ def main() -> None:
 
     engine, watchdog = Engine(plan), Watchdog(plan.timeout_seconds)
     child = Child(BlockingWorker(engine, watchdog), facts)
-    reader = OrderReader(orders, engine, watchdog, child.attempts)
-    threading.Thread(target=reader.run, name="downloader-orders", daemon=True).start()
+
+    def stop(failure: Failure) -> None:
+        engine.stop = failure
+        watchdog.abort_all(failure)
+
+    def take(batches: list[list[Attempt]]) -> None:
+        for batch in batches:
+            for attempt in batch:
+                child.attempts.put(attempt)
+
+    read_orders(orders, engine.limit, stop, take)
     child.run()
 
 
-def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     """Keep the two pipes for frames alone; a stray print goes to stderr."""
     orders = os.fdopen(os.dup(0), "rb")
     facts = os.fdopen(os.dup(1), "wb")
@@ -62,74 +69,62 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return orders, facts
 
 
-class OrderReader:
-    """The thread that reads orders, so that a stop is seen while bytes move."""
+def read_orders(
+    orders: BinaryIO,
+    limit: Callable[[float | None], None],
+    stop: Callable[[Failure], None],
+    take: Callable[[list[list[Attempt]]], None],
+) -> None:
+    """Have a thread read orders, so that a stop is seen while bytes move.
 
-    def __init__(
-        self,
-        orders: BinaryIO,
-        engine: Engine,
-        watchdog: Watchdog,
-        attempts: queue.SimpleQueue[Attempt],
-    ) -> None:
-        self._orders = orders
-        self._engine = engine
-        self._watchdog = watchdog
-        self._attempts = attempts
+    It ends the process with the pipe. What the orders say is told to the three calls,
+    in that thread: another rate, an end of everything, more batches.
+    """
 
-    def run(self) -> None:
-        """Read until the pipe ends, then end the process."""
-        while (body := frames.receive(self._orders)) is not None:
+    def run() -> None:
+        while (body := frames.receive(orders)) is not None:
             order = frames.order_decoder.decode(body)
             if order.bytes_per_second >= 0:
-                self._engine.limit(order.bytes_per_second or None)
+                limit(order.bytes_per_second or None)
             if order.stop is not None:
-                self._stop(order.stop)
-            for batch in order.batches:
-                for attempt in batch:
-                    self._attempts.put(attempt)
+                stop(order.stop)
+            if order.batches:
+                take(order.batches)
         os._exit(0)
 
-    def _stop(self, failure: Failure) -> None:
-        self._engine.stop = failure
-        self._watchdog.abort_all(failure)
+    threading.Thread(target=run, name="downloader-orders", daemon=True).start()
 
 
-class Child:
-    """Runs attempts one after another and tells what came of them, several at a time."""
+class Teller:
+    """Sends what came of attempts to the parent, several at a time."""
 
-    def __init__(self, worker: BlockingWorker, facts: BinaryIO) -> None:
-        self.attempts: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
-        self._worker = worker
+    def __init__(self, facts: BinaryIO) -> None:
         self._facts = facts
         self._results: list[AttemptResult] = []
         self._moved: list[Moved] = []
         self._flushed_at = time.monotonic()
 
-    def run(self) -> None:
-        """Serve for ever; the order reader ends the process."""
-        while True:
-            attempt = self._next()
-            result = self._worker.run(attempt, self._tell)
-            # Bound after the run: telling of progress swaps the list.
-            self._results.append(result)
-            is_due = time.monotonic() - self._flushed_at > FLUSH_SECONDS
-            if is_due or len(self._results) >= FLUSH_RESULTS:
-                self._flush()
+    def add(self, result: AttemptResult) -> None:
+        """An attempt has ended."""
+        self._results.append(result)
 
-    def _next(self) -> Attempt:
-        try:
-            return self.attempts.get_nowait()
-        except queue.Empty:
-            if self._results:
-                self._flush()
-            return self.attempts.get()
-
-    def _tell(self, moved: Moved) -> None:
+    def moved(self, moved: Moved) -> None:
+        """A large body comes on."""
         self._moved.append(moved)
-        self._flush()
 
-    def _flush(self) -> None:
+    @property
+    def has_news(self) -> bool:
+        """True if something waits to be sent."""
+        return bool(self._results or self._moved)
+
+    def flush_if_due(self) -> None:
+        """Send, if enough has come together, or waited long enough."""
+        is_due = time.monotonic() - self._flushed_at > FLUSH_SECONDS
+        if is_due or len(self._results) >= FLUSH_RESULTS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send all that waits."""
         message = frames.Facts(self._results, self._moved, [], own_usage())
         self._results, self._moved = [], []
         self._flushed_at = time.monotonic()
@@ -137,6 +132,34 @@ class Child:
             frames.send(self._facts, message)
         except OSError:
             os._exit(1)  # nobody reads any more
+
+
+class Child:
+    """Runs attempts one after another and tells what came of them."""
+
+    def __init__(self, worker: BlockingWorker, facts: BinaryIO) -> None:
+        self.attempts: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        self._worker = worker
+        self._teller = Teller(facts)
+
+    def run(self) -> None:
+        """Serve for ever; the thread that reads orders ends the process."""
+        while True:
+            attempt = self._next()
+            self._teller.add(self._worker.run(attempt, self._tell))
+            self._teller.flush_if_due()
+
+    def _next(self) -> Attempt:
+        try:
+            return self.attempts.get_nowait()
+        except queue.Empty:
+            if self._teller.has_news:
+                self._teller.flush()
+            return self.attempts.get()
+
+    def _tell(self, moved: Moved) -> None:
+        self._teller.moved(moved)
+        self._teller.flush()
 
 
 if __name__ == "__main__":

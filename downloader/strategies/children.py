@@ -1,4 +1,4 @@
-"""The `subprocess` strategy: child programs, each with work of its own over its pipes.
+"""The `subprocess` and `multicore` strategies: child programs, fed over their pipes.
 
 Each child is fed a few batches ahead and answers in frames. Two threads a child, one that
 writes and one that reads, keep a stuck child from ever blocking the owner. A child that
@@ -23,6 +23,7 @@ import msgspec
 from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames
+from downloader.strategies.contract import usable_cores
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import BatchSize, bury
 
@@ -32,21 +33,23 @@ if TYPE_CHECKING:
     from downloader.models import Attempt, Fact, WorkerUsage
     from downloader.transfer.plan import Plan
 
-# Batches that a child holds: one under way, one at its door.
-BATCHES_A_CHILD = 2
+# Batches at a child's door, beyond those under way.
+BATCHES_AHEAD = 1
 # Children that die before they bring a single fact, one after another, are hopeless.
 MOST_FRUITLESS_CHILDREN = 5
-_MODULE = "downloader.strategies.child"
 
 
-class Subprocess:
-    """Child programs that run attempts one after another, each on requests."""
+class _Children:
+    """Child programs of one kind; see the two strategies below."""
 
-    name: ClassVar[str] = "subprocess"
+    name: ClassVar[str]
     has_worker_processes: ClassVar[bool] = True
     wakes_within_a_transfer: ClassVar[bool] = True
+    # What each of them runs.
+    _module: ClassVar[str]
 
-    def __init__(self, plan: Plan, workers: int) -> None:
+    def __init__(self, plan: Plan, children: int, lanes: int) -> None:
+        self._lanes = lanes
         self._plan = plan
         self._inbox: Inbox[tuple[_Child, frames.Facts | None]] = Inbox()
         self._size = BatchSize()
@@ -54,7 +57,7 @@ class Subprocess:
         self._fruitless = 0
         self._bytes_per_second = plan.bytes_per_second
         self._sharers = 1
-        self._children = [self._make_child() for _ in range(workers)]
+        self._children = [self._make_child() for _ in range(children)]
 
     @property
     def capacity(self) -> int:
@@ -134,21 +137,49 @@ class Subprocess:
         rate = self._bytes_per_second
         share = None if rate is None else rate / self._sharers
         plan = msgspec.structs.replace(self._plan, bytes_per_second=share)
-        return _Child(plan, self._inbox)
+        return _Child(self._module, plan, self._lanes, self._inbox)
+
+
+class Subprocess(_Children):
+    """Child programs that run attempts one after another, each on requests."""
+
+    name: ClassVar[str] = "subprocess"
+    _module = "downloader.strategies.child"
+
+    def __init__(self, plan: Plan, workers: int) -> None:
+        super().__init__(plan, workers, 1)
+
+
+class Multicore(_Children):
+    """Child programs, one for each core, of which each runs an event loop."""
+
+    name: ClassVar[str] = "multicore"
+    _module = "downloader.strategies.core"
+
+    def __init__(self, plan: Plan, workers: int) -> None:
+        children = min(workers, usable_cores())
+        super().__init__(plan, children, -(-workers // children))
 
 
 class _Child:
     """One child program, its pipes and the attempts it has in hand."""
 
     def __init__(
-        self, plan: Plan, inbox: Inbox[tuple[_Child, frames.Facts | None]]
+        self,
+        module: str,
+        plan: Plan,
+        lanes: int,
+        inbox: Inbox[tuple[_Child, frames.Facts | None]],
     ) -> None:
         self._inbox = inbox
-        self._in_hand: list[set[int]] = []
+        self._most = lanes + BATCHES_AHEAD
+        self._batches = 0
+        # By attempt: the batch that it belongs to, as what is left of that.
+        self._in_hand: dict[int, set[int]] = {}
         self._buffered: list[list[Attempt]] = []
         self._orders: queue.SimpleQueue[frames.Order | None] = queue.SimpleQueue()
-        self._process = _spawn()
-        self.order(frames.Order(plan=plan))
+        self._process = _spawn(module)
+        self.order(frames.Order(plan=plan, lanes=lanes))
         for run in (self._write, self._read):
             threading.Thread(target=run, name="downloader-child", daemon=True).start()
 
@@ -160,7 +191,7 @@ class _Child:
     @property
     def room(self) -> int:
         """How many more batches it may hold."""
-        return BATCHES_A_CHILD - len(self._in_hand)
+        return self._most - self._batches
 
     @property
     def is_busy(self) -> bool:
@@ -169,7 +200,9 @@ class _Child:
 
     def take(self, attempts: list[Attempt]) -> None:
         """Give it a batch; sent by `flush`."""
-        self._in_hand.append({attempt.id for attempt in attempts})
+        batch = {attempt.id for attempt in attempts}
+        self._in_hand |= dict.fromkeys(batch, batch)
+        self._batches += 1
         self._buffered.append(attempts)
 
     def flush(self) -> None:
@@ -184,13 +217,15 @@ class _Child:
 
     def settle(self, results: list[AttemptResult]) -> None:
         """Results came: take them out of what it has in hand."""
-        done = {result.attempt_id for result in results}
-        left = (batch - done for batch in self._in_hand)
-        self._in_hand = [batch for batch in left if batch]
+        for result in results:
+            batch = self._in_hand.pop(result.attempt_id)
+            batch.discard(result.attempt_id)
+            if not batch:
+                self._batches -= 1
 
     def unsettled(self) -> list[int]:
         """Attempts it had in hand when it died."""
-        return [attempt_id for batch in self._in_hand for attempt_id in sorted(batch)]
+        return sorted(self._in_hand)
 
     def close(self) -> None:
         """Close its stdin, upon which it ends."""
@@ -223,7 +258,7 @@ class _Child:
         self._inbox.put((self, None))
 
 
-def _spawn() -> subprocess.Popen[bytes]:
+def _spawn(module: str) -> subprocess.Popen[bytes]:
     """Start a child that finds this very package, and no module of the current folder."""
     package_root = Path(__file__).parents[2]
     path = [str(package_root), os.environ.get("PYTHONPATH", "")]
@@ -235,7 +270,7 @@ def _spawn() -> subprocess.Popen[bytes]:
     )
     try:
         return subprocess.Popen(  # noqa: S603 - this interpreter, this package
-            [sys.executable, "-P", "-m", _MODULE],
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

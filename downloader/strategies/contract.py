@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from downloader.errors import StrategyUnavailable
@@ -91,8 +92,17 @@ _HOMES = {
     "processes": ("downloader.strategies.processes", "Processes"),
     "subprocess": ("downloader.strategies.children", "Subprocess"),
     "asyncio": ("downloader.strategies.event_loop", "EventLoop"),
+    "curl": ("downloader.strategies.curl", "Curl"),
+    "multicore": ("downloader.strategies.children", "Multicore"),
 }
 NAMES = tuple(_HOMES)
+
+
+def chosen(name: str) -> str:
+    """The strategy that a setting stands for: `default` is the fastest at hand."""
+    if name != "default":
+        return name
+    return "curl" if find_spec("pycurl") is not None else "asyncio"
 
 
 def default_workers(name: str) -> int:
@@ -102,7 +112,13 @@ def default_workers(name: str) -> int:
     interpreter gain little beyond a few dozen. Processes pay with memory for each, and
     a core runs two blocking ones well: one waits while the other works.
     """
-    by_name = {"serial": 1, "threads": 16, "asyncio": 100}
+    by_name = {
+        "serial": 1,
+        "threads": 16,
+        "asyncio": 100,
+        "curl": 100,
+        "multicore": 100,
+    }
     return by_name.get(name) or max(2, 2 * usable_cores())
 
 

@@ -87,6 +87,10 @@ class EventLoop:
         self._soon(self._driver.abort_all, failure)
         self.wake()
 
+    def limit(self, bytes_per_second: float | None) -> None:
+        """Go on at another rate; from any thread."""
+        self._engine.limit(bytes_per_second)
+
     def usage(self) -> list[WorkerUsage]:
         return []
 

@@ -24,12 +24,14 @@ class Order(msgspec.Struct, frozen=True, array_like=True):
 
     Attributes:
         plan: The run as this child sees it; comes first and once.
+        lanes: With it: how many batches run side by side.
         batches: Attempts to run, each batch one after another.
         bytes_per_second: This child's share of the rate, -1 for no change, 0 for none.
         stop: The failure with which everything is to end at once.
     """
 
     plan: Plan | None = None
+    lanes: int = 1
     batches: list[list[Attempt]] = []
     bytes_per_second: float = -1.0
     stop: Failure | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from downloader.models import Failure
     from downloader.policy.urls import Url
     from downloader.transfer.plan import Plan
+    from downloader.transfer.resolver import Address
 
 PAUSE_SLICE_SECONDS = 0.2
 
@@ -57,6 +59,24 @@ class Engine:
         if addresses and not public:
             raise faults.private(host, addresses[0])
         return public
+
+    def addresses(self, host: str, port: int) -> Future[list[str]]:
+        """A future of where to connect to, as libcurl's RESOLVE wants it: one text.
+
+        It fails with `TransportError`: there is no address, or none that may be used.
+        """
+        told: Future[list[str]] = Future()
+
+        def translate(answer: Future[list[Address]]) -> None:
+            try:
+                found = [address.sockaddr[0] for address in answer.result()]
+                permitted = dict.fromkeys(self.permitted(host, found))
+                told.set_result([f"+{host}:{port}:{','.join(permitted)}"])
+            except TransportError as error:
+                told.set_exception(error)
+
+        self.resolver.ask(host, port).add_done_callback(translate)
+        return told
 
     def proxy_for(self, url: Url) -> str | None:
         """The proxy that a request goes through; None to go straight."""

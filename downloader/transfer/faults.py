@@ -44,6 +44,11 @@ def body_cut() -> TransportError:
     return TransportError(ErrorKind.TRUNCATED, "the body broke off")
 
 
+def too_long() -> TransportError:
+    """More came of a body than was declared."""
+    return TransportError(ErrorKind.PROTOCOL, "the body is longer than declared")
+
+
 def private(host: str, address: str) -> TransportError:
     """No address of the host is a public one, and others are not connected to."""
     what = "is" if host.strip("[]") == address else f"is {address},"

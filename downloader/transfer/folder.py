@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
-CLOEXEC = getattr(os, "OCLOEXEC", 0)
+CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
@@ -54,6 +54,8 @@ class Folder:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._root_fd: int | None = None
         self._is_closed = False
+        # Until it turns out that its file system does not.
+        self.takes_nameless = hasattr(os, "O_TMPFILE")
         if _HAS_OPENAT:
             with translated("open", root):
                 self._root_fd = os.open(root, os.O_RDONLY | _DIRECTORY | CLOEXEC)

@@ -23,6 +23,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         max_bytes: How large a file may be; None for any size.
         decodes: True to ask for compressed bodies and write them decoded.
         blocks_private: True to connect to public addresses only.
+        uses_http2: True to speak HTTP/2 where a server and a driver can.
+        segments: How many connections one large file may have.
+        min_segment_bytes: No connection is begun for less of a file.
         is_durable: True if a file must be on the disk before it gets its name.
     """
 
@@ -38,4 +41,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: int | None = None
     decodes: bool = False
     blocks_private: bool = False
+    uses_http2: bool = False
+    segments: int = 1
+    min_segment_bytes: int = 4 << 20
     is_durable: bool = False

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import email.errors
 import http.client
-import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
+from downloader.policy.chunks import SIZE_LINE
 from downloader.policy.headers import MOST_HEAD_BYTES
 from downloader.transfer import faults
 from downloader.transfer.limits import (
@@ -140,8 +140,6 @@ class Line:
 
 
 _VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
-# RFC 9112 §7.1, with the blanks that §7.1.1 tells recipients to bear.
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 
 # With these http.client leaves a line of the head out and says nothing.
 _LOST_LINES = (
@@ -252,7 +250,7 @@ class _Answer(http.client.HTTPResponse):
         line = self.fp.readline(MOST_LINE_BYTES + 1)
         if not line.endswith(b"\n"):
             raise ValueError("the connection ended inside a chunk's size")
-        size = _CHUNK_SIZE.fullmatch(line)
+        size = SIZE_LINE.fullmatch(line)
         if size is None:
             raise BadChunk("a chunk's size is no number")
         return int(size[1], 16)

@@ -224,6 +224,9 @@ def _translate_head(
     for one in chain:
         if isinstance(one, TransportError):
             return one
+    if is_reused and any(isinstance(one, ConnectionError) for one in chain):
+        # A proxy's too: it had the right to close a connection that stood idle.
+        return faults.lost(is_reused=True)
     # From the most to the least telling; the first class found in the chain decides.
     choices: tuple[tuple[_Classes, TransportError], ...] = (
         ((EarlyEnd,), faults.head_cut()),

@@ -31,6 +31,22 @@ def make_context(cacert: str | None, *, verifies: bool) -> ssl.SSLContext:
     return context
 
 
+def trusted(cacert: str | None) -> tuple[str | None, str | None]:
+    """The file and the folder of certificates to trust, for a library of its own TLS.
+
+    Args:
+        cacert: As for `make_context`.
+    """
+    if cacert is not None:
+        return (None, cacert) if os.path.isdir(cacert) else (cacert, None)
+    if _system_has_certificates() and os.name != "nt":
+        paths = ssl.get_default_verify_paths()
+        return paths.cafile, paths.capath
+    import certifi
+
+    return certifi.where(), None
+
+
 def _system_has_certificates() -> bool:
     if os.name == "nt":
         return True

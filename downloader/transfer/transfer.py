@@ -45,7 +45,7 @@ from downloader.policy.exchange import (
 )
 from downloader.policy.patience import Patience
 from downloader.policy.standing import UNKNOWN_FILE
-from downloader.transfer import part_record
+from downloader.transfer import faults, part_record
 from downloader.transfer.coding import Decoder
 from downloader.transfer.part_file import PartFile
 
@@ -89,7 +89,9 @@ class Transfer:
         "_exchange",
         "_folder",
         "_is_durable",
+        "_is_first",
         "_is_recorded",
+        "_is_small",
         "_part",
         "_pending",
         "_receive",
@@ -128,6 +130,11 @@ class Transfer:
         self._started_at = time.perf_counter()
         self._told_at = time.monotonic()
         self._receive: Receive | None = None
+        # Nothing of it can lie there from before: a small body needs no part then.
+        self._is_first = attempt.number == 1 and not (
+            attempt.replaces or attempt.partial or plan.is_durable
+        )
+        self._is_small = False
         self._pending: list[bytes] = []
         self._received_bytes = 0
         self.patience = Patience(
@@ -162,6 +169,10 @@ class Transfer:
             answer = headers.fields(pairs)
         except ValueError as error:
             raise TransportError(ErrorKind.PROTOCOL, MALFORMED) from error
+        return self.head_fields(status, answer)
+
+    def head_fields(self, status: int, answer: dict[str, str]) -> bool:
+        """As `head`, with fields as `headers.parse` gives them."""
         verdict = self._exchange.judge_head(status, answer, datetime.now(UTC))
         match verdict:
             case Follow():
@@ -184,6 +195,15 @@ class Transfer:
     def is_worth_draining(self) -> bool:
         """True if the answer's body, of no interest, should be read to its short end."""
         return self._exchange.is_worth_draining()
+
+    @property
+    def is_chunked(self) -> bool:
+        """True if the answer's body is framed by chunks."""
+        return self._exchange.is_chunked
+
+    def keeps_connection(self, version: str) -> bool:
+        """True if the answer leaves its connection open."""
+        return self._exchange.keeps_connection(version)
 
     @property
     def lead_bytes(self) -> int:
@@ -231,10 +251,10 @@ class Transfer:
         self.patience.received(size_bytes, now)
         expected = self._receive.expected_bytes
         if expected is not None and self._received_bytes > expected:
-            raise TransportError(ErrorKind.PROTOCOL, "the body is longer than declared")
+            raise faults.too_long()
         if self._decoder is not None:
             self._write_decoded(self._decoder, data)
-        elif expected is not None and expected <= SMALL_BYTES:
+        elif self._is_small:
             self._pending.append(data)
         else:
             offset = self._receive.offset_bytes
@@ -256,7 +276,10 @@ class Transfer:
         try:
             if self._decoder is not None:
                 self._decoder.end()
-            self._flush()
+            if self._is_small and not self._part.is_open:
+                self._part.hold(self._take_pending())
+            else:
+                self._flush()
             failure = self._judge_checksum()
             if failure is not None:
                 return self._reject(failure)
@@ -312,7 +335,12 @@ class Transfer:
         if not verdict.offset_bytes and (self._is_recorded or self._is_large()):
             part_record.erase(self._folder, self._attempt.path)
             self._is_recorded = False
-        self._part.open(verdict.offset_bytes)
+        expected = verdict.expected_bytes
+        self._is_small = self._decoder is None and (
+            expected is not None and expected <= SMALL_BYTES
+        )
+        if not (self._is_small and self._is_first and not verdict.offset_bytes):
+            self._part.open(verdict.offset_bytes)
         if self._is_large():
             self._record_part()
         self.patience.receiving(time.monotonic())
@@ -376,10 +404,15 @@ class Transfer:
         self._part.discard()
         part_record.erase(self._folder, self._attempt.path)
 
+    def _take_pending(self) -> bytes:
+        pieces, self._pending = self._pending, []
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
     def _flush(self) -> None:
         if self._pending:
-            chunks, self._pending = self._pending, []
-            self._part.write(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            if not self._part.is_open:
+                self._part.open(0)
+            self._part.write(self._take_pending())
 
     def _put_aside(self, *, keeps_all: bool) -> Partial | None:
         """Keep the part if a validator lets a later attempt go on with it.

@@ -517,3 +517,28 @@ class TestDecoding:
         answer = {"content-encoding": "gzip", "content-length": "7"}
 
         assert judge(200, answer) == Receive(0, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("version", "field", "keeps"),
+    [
+        ("1.1", None, True),
+        ("1.1", "Close", False),
+        ("1.0", None, False),
+        ("1.0", "keep-alive", True),
+        ("2", None, True),
+    ],
+)
+def test_whether_an_answer_leaves_its_connection_open(
+    version: str, field: str | None, keeps: bool
+) -> None:
+    begun = exchange()
+    begun.judge_head(200, {} if field is None else {"connection": field}, NOON)
+
+    assert begun.keeps_connection(version) is keeps
+
+
+def test_an_answer_in_chunks_says_so() -> None:
+    begun = exchange()
+    begun.judge_head(200, {"transfer-encoding": "chunked"}, NOON)
+    assert begun.is_chunked

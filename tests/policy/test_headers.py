@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -350,3 +351,60 @@ class TestStrongValidator:
     )
     def test_any_other_date_is_none(self, answer: dict[str, str]) -> None:
         assert headers.strong_validator(answer) is None
+
+
+LINES = [b"Content-Length: 5\r\n", b'ETag:\t"a b" \r\n', b"X-A: \xe9\n", b"Empty:\r\n"]
+
+
+def test_the_lines_of_a_head_are_read_as_fields():
+    assert headers.parse(LINES) == {
+        "content-length": "5",
+        "etag": '"a b"',
+        "x-a": "é",
+        "empty": "",
+    }
+
+
+def test_repeated_lines_are_joined():
+    assert headers.parse([b"A: 1\r\n", b"a: 2\r\n"]) == {"a": "1, 2"}
+
+
+def test_no_lines_are_no_fields():
+    assert headers.parse([]) == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"no colon\r\n", b"A : 1\r\n", b": 1\r\n", b"A: a\0b\r\n", b"\x1b[2J: 1\r\n"],
+)
+def test_a_line_that_is_no_field_is_refused(line):
+    with pytest.raises(ValueError):  # noqa: PT011 - its text is the name, maybe empty
+        headers.parse([b"Fine: 1\r\n", line])
+
+
+def test_a_head_is_bounded():
+    line = b"A: " + b"x" * headers.MOST_HEAD_BYTES + b"\r\n"
+    with pytest.raises(ValueError, match="A"):
+        headers.parse([line])
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", ("1.1", 200)),
+        (b"HTTP/1.0 404\r\n", ("1.0", 404)),
+        (b"HTTP/1.1 200 \n", ("1.1", 200)),
+        (b"HTTP/2 200 \r\n", ("2", 200)),
+    ],
+)
+def test_a_status_line_has_a_version_and_a_code(line, expected):
+    assert headers.status_line(line) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"HTTP/1.2 200 OK\r\n", b"http/1.1 200\r\n", b"HTTP/1.1 2000 X\r\n", b"x\r\n"],
+)
+def test_what_is_no_status_line_is_refused(line):
+    with pytest.raises(ValueError, match=re.escape(repr(line)[2:6])):
+        headers.status_line(line)

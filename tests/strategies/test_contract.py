@@ -132,7 +132,7 @@ RAW = {
         for name in (
             *("no-reason", "no-reason-no-blank", "fields-98", "value-of-escapes"),
             *("chunk-extension", "chunk-upper-case", "chunk-leading-zeros"),
-            *("chunk-trailer", "empty-line-first"),
+            "chunk-trailer",
         )
     },
     **malformed(
@@ -211,6 +211,10 @@ HITS = {
     "/raw/redirect-empty": 21,
     "/raw/redirect-fragment": 21,
 }
+WITH_LIBCURL = ("curl", "multicore")
+# libcurl only closes a connection on which more came than was declared, which may have
+# another reason: asked once more.
+HITS_VARY_WITH_LIBCURL = {"/raw/length-too-short", "/raw/no-content-with-content"}
 # A connection that was used before may end first, which gives a free try; that begins a
 # chain of redirects anew.
 HITS_VARY = {
@@ -350,7 +354,21 @@ def test_a_behaviour_ends_in_its_row(runs, name, path):
 @every_strategy
 @pytest.mark.parametrize("path", [path for path in TABLE if path not in HITS_VARY])
 def test_every_try_is_one_request(runs, name, path):
-    assert runs[name].hits[path] == HITS.get(path, TABLE[path].attempts)
+    expected = HITS.get(path, TABLE[path].attempts)
+    allowed = {expected}
+    if name in WITH_LIBCURL and path in HITS_VARY_WITH_LIBCURL:
+        allowed.add(expected + 1)
+    assert runs[name].hits[path] in allowed
+
+
+@every_strategy
+def test_an_empty_line_before_an_answer_is_the_librarys_to_bear(name, tmp_path):
+    """libcurl takes what follows it for HTTP/0.9; RFC 9112 §2.2 leaves that open."""
+    with OddServer() as odd:
+        url = odd.url("/raw/empty-line-first")
+        (row,) = fetch([url], strategy=name, output=str(tmp_path))
+
+    assert row.error == ("protocol" if name in WITH_LIBCURL else None)
 
 
 @every_strategy

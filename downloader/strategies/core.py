@@ -1,0 +1,110 @@
+"""A child program of the `multicore` strategy: `python -m downloader.strategies.core`.
+
+It hosts an event loop and runs batches side by side, the attempts of each one after
+another: a batch has one slot of its host, whoever runs it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+from collections import deque
+from typing import TYPE_CHECKING
+
+from downloader.errors import StrategyUnavailable
+from downloader.models import AttemptResult, Moved
+from downloader.strategies import frames
+from downloader.strategies.child import (
+    FLUSH_SECONDS,
+    Teller,
+    read_orders,
+    take_over_pipes,
+)
+from downloader.strategies.guard import ignore_interrupts
+
+if TYPE_CHECKING:
+    from downloader.models import Attempt
+    from downloader.strategies.curl import Curl
+    from downloader.strategies.event_loop import EventLoop
+    from downloader.transfer.plan import Plan
+
+# An inner strategy's longest wait; orders wake it.
+WAIT_SECONDS = 0.5
+
+
+def main() -> None:
+    """Serve the parent until it closes the pipe."""
+    ignore_interrupts()
+    orders, facts = take_over_pipes()
+    first = frames.receive(orders)
+    if first is None:
+        return
+    order = frames.order_decoder.decode(first)
+    assert order.plan is not None
+    loop = _open(order.plan, order.lanes)
+    batches: queue.SimpleQueue[list[Attempt]] = queue.SimpleQueue()
+
+    def take(more: list[list[Attempt]]) -> None:
+        for batch in more:
+            batches.put(batch)
+        loop.wake()
+
+    read_orders(orders, loop.limit, loop.cancel, take)
+    Core(loop, batches, Teller(facts)).run(order.lanes)
+
+
+def _open(plan: Plan, lanes: int) -> Curl | EventLoop:
+    try:
+        from downloader.strategies.curl import Curl
+    except StrategyUnavailable:
+        from downloader.strategies.event_loop import EventLoop
+
+        return EventLoop(plan, lanes)
+    return Curl(plan, lanes)
+
+
+class Core:
+    """Keeps a number of lanes busy on one event loop."""
+
+    def __init__(
+        self,
+        loop: Curl | EventLoop,
+        batches: queue.SimpleQueue[list[Attempt]],
+        teller: Teller,
+    ) -> None:
+        self._loop = loop
+        self._batches = batches
+        self._teller = teller
+        # What is left of the batch that an attempt under way belongs to.
+        self._lanes: dict[int, deque[Attempt]] = {}
+
+    def run(self, lanes: int) -> None:
+        """Serve for ever; the thread that reads orders ends the process."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                while len(self._lanes) < lanes:
+                    self._go_on(deque(self._batches.get_nowait()))
+            if self._teller.has_news and not self._lanes:
+                self._teller.flush()
+            self._turn()
+
+    def _turn(self) -> None:
+        patience = FLUSH_SECONDS if self._teller.has_news else WAIT_SECONDS
+        for fact in self._loop.wait(patience):
+            if isinstance(fact, Moved):
+                self._teller.moved(fact)
+            elif isinstance(fact, AttemptResult):
+                self._teller.add(fact)
+                self._go_on(self._lanes.pop(fact.attempt_id))
+        if self._teller.has_news:
+            self._teller.flush_if_due()
+
+    def _go_on(self, lane: deque[Attempt]) -> None:
+        if lane:
+            attempt = lane.popleft()
+            self._lanes[attempt.id] = lane
+            self._loop.start([attempt])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,667 @@
+"""Attempts on libcurl's multi interface: an event loop in C, any number at a time.
+
+What the library would decide by itself is switched off: redirects, cookies, the
+environment, decoding, and its silent second GET when a reused connection dies. Heads are
+handed over as they came and read by our own rules; chunks come undecoded, since the
+library takes `0xa` for a chunk's size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pycurl
+
+from downloader.errors import DiskError, InvalidUrl, TransportError
+from downloader.policy import headers
+from downloader.policy.chunks import ChunkDecoder
+from downloader.transfer import faults
+from downloader.transfer.limits import (
+    MOST_HEAD_FIELDS,
+    MOST_INTERIM_ANSWERS,
+    MOST_LINE_BYTES,
+)
+from downloader.transfer.sockets import Sockets
+from downloader.transfer.tls import trusted
+from downloader.transfer.transfer import SHORT_LEAD_BYTES, Transfer
+from downloader.transfer.watch import Watch, sweep_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from downloader.models import Attempt, AttemptResult, Failure, Moved
+    from downloader.policy.urls import Url
+    from downloader.transfer.engine import Engine
+    from downloader.transfer.folder import Folder
+
+# Largest read from a socket; libcurl hands it on in pieces of 16 KiB, see `_Call.flush`.
+READ_BYTES = 256 << 10
+# Waiting for slow disks and long parts; the loop goes on meanwhile.
+HELPERS = 4
+_ABORT = -1
+_EMPTY_LINES = (b"\r\n", b"\n")
+_BODILESS = frozenset({204, 304})
+
+
+class CurlDriver:
+    """Runs attempts in the thread that calls `turn`.
+
+    Args:
+        engine: What the process shares.
+        folder: The loop's view of the output folder.
+        most_idle: Connections that are kept though nobody uses them now.
+        uses_http2: True to speak HTTP/2 where a server does.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        folder: Folder,
+        most_idle: int,
+        *,
+        uses_http2: bool = False,
+    ) -> None:
+        self.engine = engine
+        self.folder = folder
+        self.uses_http2 = uses_http2
+        self.multi = pycurl.CurlMulti()
+        self.multi.setopt(pycurl.M_MAXCONNECTS, most_idle)
+        if uses_http2:
+            self.multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+        self.sockets = Sockets(self.multi, self._take_ended)
+        self.trust = _Trust(engine)
+        self.results: list[AttemptResult] = []
+        self.dirty: list[_Call] = []
+        self._by_handle: dict[pycurl.Curl, _Call] = {}
+        self._free: list[_Call] = []
+        self._live: dict[int, _Call] = {}
+        self._names: dict[str, bool] = {}
+        # Set by other threads, read by the loop.
+        self._ready: deque[tuple[_Call, int, Callable[[], None]]] = deque()
+        self._timers: list[tuple[float, int, _Call, int, Callable[[], None]]] = []
+        self._serial = count()
+        self._pool: ThreadPoolExecutor | None = None
+        self._sweep_seconds = sweep_seconds(engine.plan.timeout_seconds)
+        self._swept_at = time.monotonic()
+        self._aborted: Failure | None = None
+        self.wake = self.sockets.wake
+
+    def begin(self, attempt: Attempt, tell: Callable[[Moved], None]) -> None:
+        """Take an attempt up; its result comes out of a later `turn`."""
+        if self._free:
+            call = self._free.pop()
+        else:
+            call = _Call(self)
+            self._by_handle[call.easy] = call
+        transfer = Transfer(
+            attempt, self.engine.plan, self.folder, self.engine.take, tell
+        )
+        self._live[id(call)] = call
+        call.begin(transfer, wants_fresh=attempt.is_fresh)
+
+    def turn(self, timeout_seconds: float) -> list[AttemptResult]:
+        """Move bytes for a while.
+
+        Returns:
+            What has ended; maybe nothing, if the time was over or `wake` was called.
+        """
+        until = time.monotonic() + timeout_seconds
+        while not self.results:
+            now = time.monotonic()
+            self._run_timers(now)
+            waits = min(until, self._swept_at + self._sweep_seconds)
+            if self._timers:
+                waits = min(waits, self._timers[0][0])
+            is_woken = self.sockets.turn(waits - now)
+            self._flush()
+            while self._ready:
+                self._follow_up(*self._ready.popleft())
+            now = time.monotonic()
+            if self._aborted is not None or now > self._swept_at + self._sweep_seconds:
+                self._sweep(now)
+            if is_woken or now >= until:
+                break
+        results, self.results = self.results, []
+        return results
+
+    def abort_all(self, failure: Failure) -> None:
+        """Cut off every attempt under way, with the next `turn`; from any thread."""
+        self._aborted = failure
+        self.wake()
+
+    def close(self) -> None:
+        """Close every connection and the folder."""
+        for call in self._live.values():
+            call.leave()
+        self._live.clear()
+        self.multi.close()
+        for easy in self._by_handle:
+            easy.close()
+        self.sockets.close()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self.folder.close()
+
+    # For calls
+
+    def finished(self, call: _Call, result: AttemptResult) -> None:
+        """A call has its result and may serve another attempt."""
+        del self._live[id(call)]
+        self._free.append(call)
+        self.results.append(result)
+
+    def look_up(self, url: Url, proxy: str | None) -> Future[list[str]] | None:
+        """The addresses to connect to; None if a literal one is written there already.
+
+        Raises:
+            TransportError: It is an address that may not be connected to.
+        """
+        host, port = url.host, url.port
+        if proxy is not None:
+            from urllib.parse import urlsplit
+
+            parts = urlsplit(proxy)
+            host, port = parts.hostname or "", parts.port or port
+        is_name = self._names.get(host)
+        if is_name is False:
+            self.engine.permitted(host, [host])
+            return None
+        if is_name is None:
+            is_name = not _is_address(host)
+            if len(self._names) > 10_000:  # noqa: PLR2004 - a bound on memory
+                self._names.clear()
+            self._names[host] = is_name
+            return self.look_up(url, proxy)
+        return self.engine.addresses(host, port)
+
+    def later(self, call: _Call, seconds: float, then: Callable[[], None]) -> None:
+        """Have something done for a call after so many seconds."""
+        due = time.monotonic() + seconds
+        heappush(self._timers, (due, next(self._serial), call, call.generation, then))
+
+    def soon(self, call: _Call, then: Callable[[], None]) -> None:
+        """Have something done for a call in the loop's next turn; from any thread."""
+        self._ready.append((call, call.generation, then))
+        self.wake()
+
+    def in_thread(
+        self,
+        call: _Call,
+        work: Callable[[], None],
+        then: Callable[[Future[None]], None],
+    ) -> None:
+        """Wait for the disk elsewhere, and go on with `then` in the loop."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(HELPERS, "downloader-disk")
+        future = self._pool.submit(work)
+        future.add_done_callback(lambda done: self.soon(call, lambda: then(done)))
+
+    # The loop's parts
+
+    def _flush(self) -> None:
+        """Hand on what came in this turn; larger pieces cost less than many small ones."""
+        if self.dirty:
+            dirty, self.dirty = self.dirty, []
+            for call in dirty:
+                call.flush()
+
+    def _take_ended(self) -> None:
+        while True:
+            left, ended, failed = self.multi.info_read()
+            for easy in ended:
+                self._by_handle[easy].ended(0)
+            for easy, code, _ in failed:
+                self._by_handle[easy].ended(code)
+            if not left:
+                return
+
+    def _follow_up(
+        self, call: _Call, generation: int, then: Callable[[], None]
+    ) -> None:
+        if call.generation == generation:
+            then()
+
+    def _run_timers(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            _, _, call, generation, then = heappop(self._timers)
+            self._follow_up(call, generation, then)
+
+    def _sweep(self, now: float) -> None:
+        self._swept_at = now
+        for call in list(self._live.values()):
+            if self._aborted is not None:
+                call.watch.abort(self._aborted)
+            else:
+                call.watch.sweep(now)
+            call.end_if_cut()
+        self._aborted = None
+
+
+class _Trust:
+    """Whose certificates are believed; found out at the first https request."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._plan = engine.plan
+        self._found: tuple[str | None, str | None] | None = None
+
+    def apply(self, easy: pycurl.Curl) -> None:
+        """Set it on a handle, for servers and for proxies."""
+        if self._found is None:
+            # Never libcurl's own: its OpenSSL reads the host's settings.
+            self._found = trusted(self._plan.cacert)
+        file, folder = self._found
+        for option, value in (
+            (pycurl.CAINFO, file),
+            (pycurl.PROXY_CAINFO, file),
+            (pycurl.CAPATH, folder),
+            (pycurl.PROXY_CAPATH, folder),
+        ):
+            if value is None:
+                easy.unsetopt(option)
+            else:
+                easy.setopt(option, value)
+        if not self._plan.verifies_tls:
+            easy.setopt(pycurl.SSL_VERIFYPEER, 0)
+            easy.setopt(pycurl.SSL_VERIFYHOST, 0)
+            easy.setopt(pycurl.PROXY_SSL_VERIFYPEER, 0)
+            easy.setopt(pycurl.PROXY_SSL_VERIFYHOST, 0)
+
+
+class _Call:
+    """One easy handle, and the attempt that it serves at present.
+
+    Attributes:
+        generation: Changes with each attempt: what comes late for another is dropped.
+    """
+
+    def __init__(self, driver: CurlDriver) -> None:
+        self._driver = driver
+        self.generation = 0
+        self.transfer: Transfer
+        self.watch: Watch
+        self.easy = easy = pycurl.Curl()
+        self._is_trusting = False
+        self._is_added = False
+        self._resolved = ""
+        self._proxy = ""
+        self._version = ""
+        self._pieces: list[bytes] = []
+        self._reset()
+        timeout = driver.engine.plan.timeout_seconds
+        version = (
+            pycurl.CURL_HTTP_VERSION_2TLS
+            if driver.uses_http2
+            else pycurl.CURL_HTTP_VERSION_1_1
+        )
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.HTTP_TRANSFER_DECODING, 0),
+            (pycurl.PATH_AS_IS, 1),
+            (pycurl.BUFFERSIZE, driver.engine.chunk_bytes(READ_BYTES)),
+            (pycurl.HTTP_VERSION, version),
+            (pycurl.PIPEWAIT, int(driver.uses_http2)),
+            # Ours comes first; its own would be five minutes.
+            (pycurl.CONNECTTIMEOUT, int(timeout) + 2),
+            (pycurl.PROXY, ""),
+            (pycurl.HEADERFUNCTION, self._take_line),
+            (pycurl.WRITEFUNCTION, self._take_data),
+            (pycurl.PREREQFUNCTION, self._before_request),
+            (pycurl.SOCKOPTFUNCTION, self._open_socket),
+        ):
+            easy.setopt(option, value)
+
+    # An attempt's course
+
+    def begin(self, transfer: Transfer, *, wants_fresh: bool) -> None:
+        """Serve another attempt."""
+        self.generation += 1
+        self.transfer = transfer
+        self.watch = Watch(transfer.patience, _nothing)
+        self.easy.setopt(pycurl.FRESH_CONNECT, int(wants_fresh))
+        self._guarded(self._ask_first)
+
+    def flush(self) -> None:
+        """Hand on what came of the body."""
+        pieces, self._pieces = self._pieces, []
+        if not pieces or self._fault is not None or not self._is_added:
+            return
+        try:
+            self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        except (TransportError, DiskError) as error:
+            self._end_with(error)
+
+    def ended(self, code: int) -> None:
+        """The library is done with the request."""
+        self.flush()
+        left = self._paused_until - time.monotonic()
+        if self._paused_until and left > 0:
+            # The last bytes count towards the rate like all others.
+            self._driver.later(self, left, lambda: self.ended(code))
+        else:
+            self._guarded(lambda: self._judge(code))
+
+    def go_on(self) -> None:
+        """Read on after a pause."""
+        if self._is_added:
+            # It fails if the body has come to its end meanwhile.
+            with contextlib.suppress(pycurl.error):
+                self.easy.pause(pycurl.PAUSE_CONT)
+
+    def end_if_cut(self) -> None:
+        """End the attempt if its watch has cut it off."""
+        if self.watch.failure is None:
+            return
+        self._put_away()
+        self.leave()
+        # Cut off while a body of no interest was drained, it has its result already.
+        self._finish(self.transfer.result or self.transfer.fail(self.watch.failure))
+
+    def leave(self) -> None:
+        """Take the handle out of the loop; a request under way is broken off."""
+        if self._is_added:
+            self._is_added = False
+            self._driver.multi.remove_handle(self.easy)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (TransportError, DiskError, InvalidUrl) as error:
+            self._end_with(error)
+
+    def _end_with(self, error: TransportError | DiskError | InvalidUrl) -> None:
+        self._put_away()
+        self.leave()
+        self._finish(self.transfer.fail_with(error))
+
+    def _finish(self, result: AttemptResult) -> None:
+        self.generation += 1
+        self._pieces = []
+        self._driver.finished(self, result)
+
+    # Asking
+
+    def _ask_first(self) -> None:
+        self._driver.engine.check()
+        self._ask()
+
+    def _ask(self) -> None:
+        transfer = self.transfer
+        url = transfer.url
+        engine = self._driver.engine
+        self._reset()
+        transfer.patience.connecting(time.monotonic())
+        easy = self.easy
+        easy.setopt(pycurl.URL, url.text)
+        easy.setopt(pycurl.HTTPHEADER, _header_lines(transfer.fields()))
+        if url.scheme == "https" and not self._is_trusting:
+            self._driver.trust.apply(easy)
+            self._is_trusting = True
+        proxy = engine.proxy_for(url)
+        if self._proxy != (proxy or ""):
+            self._proxy = proxy or ""
+            easy.setopt(pycurl.PROXY, self._proxy)
+            if self._proxy.startswith("https:") and not self._is_trusting:
+                self._driver.trust.apply(easy)
+                self._is_trusting = True
+        answer = self._driver.look_up(url, proxy)
+        if answer is None:
+            self._send()
+        elif answer.done():
+            self._send_to(answer)
+        else:
+            answer.add_done_callback(
+                lambda done: self._driver.soon(
+                    self, lambda: self._guarded(lambda: self._send_to(done))
+                )
+            )
+
+    def _reset(self) -> None:
+        """Forget the last answer."""
+        self._lines: list[bytes] = []
+        self._interim_answers = 0
+        self._is_headed = self._is_sent = self._is_wanted = False
+        self._chunks: ChunkDecoder | None = None
+        self._fault: TransportError | DiskError | None = None
+        self._pieces = []
+        self._paused_until = 0.0
+
+    def _send_to(self, answer: Future[list[str]]) -> None:
+        resolved = answer.result()[0]
+        if resolved != self._resolved:
+            self._resolved = resolved
+            self.easy.setopt(pycurl.RESOLVE, [resolved])
+        self._send()
+
+    def _send(self) -> None:
+        self._is_added = True
+        self._driver.multi.add_handle(self.easy)
+
+    def _before_request(self, *_: object) -> int:
+        """Called as the request goes out; a second time, if libcurl wants to repeat it."""
+        if self._is_sent:
+            return int(pycurl.PREREQFUNC_ABORT)
+        self._is_sent = True
+        self.transfer.patience.asking(time.monotonic())
+        return int(pycurl.PREREQFUNC_OK)
+
+    # Answers
+
+    def _take_line(self, line: bytes) -> int | None:
+        """A line of a head, in libcurl's hands: nothing may be raised here."""
+        if self._is_headed or not self._is_sent:
+            return None  # HTTP/2's trailer, or a proxy's answer to CONNECT
+        lines = self._lines
+        if line not in _EMPTY_LINES:
+            lines.append(line)
+            return None
+        try:
+            return self._take_head(lines) if lines else None
+        except ValueError:
+            self._fault = faults.malformed()
+        except (TransportError, DiskError) as error:
+            self._fault = error
+        except InvalidUrl as error:
+            self._fault = TransportError("invalid_url", str(error))
+        return _ABORT
+
+    def _take_head(self, lines: list[bytes]) -> int | None:
+        # libcurl bounds them all together; the status line comes on top.
+        if len(lines) > MOST_HEAD_FIELDS + 1 or max(map(len, lines)) > MOST_LINE_BYTES:
+            raise faults.malformed()
+        self._version, status = headers.status_line(lines[0])
+        if 100 <= status < 200 and status != 101:  # noqa: PLR2004 - RFC 9110 §15.2
+            self._interim_answers += 1
+            self._lines = []
+            if self._interim_answers > MOST_INTERIM_ANSWERS:
+                raise faults.malformed()
+            return None
+        self._is_headed = True
+        transfer = self.transfer
+        if not transfer.head_fields(status, headers.parse(lines[1:])):
+            keeps = status in _BODILESS or transfer.is_worth_draining()
+            return None if keeps else _ABORT
+        self._is_wanted = True
+        if transfer.is_chunked:
+            self._chunks = ChunkDecoder()
+        if transfer.lead_bytes > SHORT_LEAD_BYTES:
+            self.easy.pause(pycurl.PAUSE_RECV)
+            self._driver.in_thread(self, transfer.catch_up, self._caught_up)
+        elif transfer.lead_bytes:
+            transfer.catch_up()
+        return None
+
+    def _caught_up(self, done: Future[None]) -> None:
+        error = done.exception()
+        if isinstance(error, DiskError):
+            self._end_with(error)
+        else:
+            self.go_on()
+
+    def _take_data(self, data: bytes) -> int | None:
+        """Some of a body, in libcurl's hands: nothing may be raised here."""
+        if not self._is_wanted:
+            return None
+        if not self._pieces:
+            self._driver.dirty.append(self)
+        self._pieces.append(data)
+        return None
+
+    def _write(self, data: bytes) -> None:
+        if self._chunks is None:
+            self._take_content(data)
+            return
+        for piece in self._chunks.decode(data):
+            self._take_content(piece)
+
+    def _take_content(self, data: bytes) -> None:
+        pause_seconds = self.transfer.chunk(data)
+        if pause_seconds and self._is_added:
+            self._paused_until = time.monotonic() + pause_seconds
+            # It fails if the body has come to its end already.
+            with contextlib.suppress(pycurl.error):
+                self.easy.pause(pycurl.PAUSE_RECV)
+                self._driver.later(self, pause_seconds, self.go_on)
+
+    # Ends
+
+    def _judge(self, code: int) -> None:
+        if not self._is_added:
+            return
+        transfer = self.transfer
+        fault = self._fault
+        if fault is None and self._is_wanted:
+            fault = self._end_fault(code)
+        elif fault is None and not self._is_headed:
+            fault = self._head_fault(code)
+        self.leave()
+        if fault is not None:
+            raise fault
+        if transfer.result is not None:
+            self._finish(transfer.result)
+        elif not self._is_wanted:
+            self._ask()  # a redirect on the same host
+        elif transfer.must_sync:
+            self._driver.in_thread(self, transfer.sync, self._synced)
+        else:
+            self._finish(transfer.end())
+
+    def _synced(self, done: Future[None]) -> None:
+        error = done.exception()
+        if isinstance(error, DiskError):
+            self._end_with(error)
+        else:
+            self._finish(self.transfer.end())
+
+    def _end_fault(self, code: int) -> TransportError | None:
+        """What is wrong with a body's end."""
+        if self._chunks is not None and not self._chunks.is_over:
+            return faults.body_cut()
+        if code:
+            return faults.malformed() if code in _MALFORMED else faults.body_cut()
+        if self._is_cut_after():
+            # Or so it seems: libcurl may have found it closed by the server meanwhile.
+            fault = faults.malformed()
+            return TransportError(fault.kind, fault.detail, stale=True)
+        return None
+
+    def _is_cut_after(self) -> bool:
+        """True if libcurl closed a connection that was to be kept.
+
+        It does when more came than was declared, of which it says nothing else.
+        """
+        transfer = self.transfer
+        is_kept = transfer.keeps_connection(self._version)
+        if not is_kept or self._chunks is not None:
+            return False
+        return bool(self.easy.getinfo(pycurl.ACTIVESOCKET) == -1)
+
+    def _head_fault(self, code: int) -> TransportError:
+        """What kept an answer's head from coming."""
+        easy = self.easy
+        if code in _TLS:
+            return faults.tls(_tls_reason(easy.errstr()))
+        if code in _PROXY or (self._proxy and not self._is_sent):
+            return faults.proxy()
+        if code == pycurl.E_COULDNT_CONNECT:
+            number = easy.getinfo(pycurl.OS_ERRNO)
+            return faults.no_connection(os.strerror(number) if number else None)
+        if code in _MALFORMED or len(self._lines) > MOST_HEAD_FIELDS:
+            return faults.malformed()
+        return self._loss(code)
+
+    def _loss(self, code: int) -> TransportError:
+        """A connection that was lost, or has taken too long, before a head was there."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return faults.timeout(self.transfer.patience.complaint())
+        if self._lines:
+            return faults.head_cut()
+        # Refused by `_before_request`: libcurl repeats only what a reused one has lost.
+        is_reused = code == pycurl.E_ABORTED_BY_CALLBACK
+        return faults.lost(
+            is_reused=is_reused or self.easy.getinfo(pycurl.NUM_CONNECTS) == 0
+        )
+
+    def _put_away(self) -> None:
+        """Write down what had come before something went wrong."""
+        if self._pieces and self._fault is None:
+            pieces, self._pieces = self._pieces, []
+            with contextlib.suppress(TransportError, DiskError):
+                for piece in pieces:
+                    self._write(piece)
+
+    def _open_socket(self, descriptor: int, _purpose: int) -> int:
+        self._driver.sockets.forget(descriptor)
+        return int(pycurl.SOCKOPT_OK)
+
+
+# Codes of libcurl's that this binding has no name for, or several.
+_WEIRD_SERVER_REPLY, _SSL_CERTIFICATE, _PROXY_FAILED, _TOO_LARGE = 8, 60, 97, 100
+_TLS = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_SSL_CERTPROBLEM,
+        pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_CRL_BADFILE,
+        pycurl.E_SSL_ISSUER_ERROR,
+        _SSL_CERTIFICATE,
+    }
+)
+_PROXY = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, _PROXY_FAILED})
+# The first stands for an answer that is HTTP/0.9 at best.
+_MALFORMED = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, _WEIRD_SERVER_REPLY, _TOO_LARGE})
+
+
+def _nothing() -> None:
+    """The loop itself looks after each sweep which calls were cut off."""
+
+
+def _header_lines(fields: dict[str, str]) -> list[bytes]:
+    # libcurl's spelling of a field without a value is a semicolon; a colon removes one.
+    return [
+        (f"{name}: {value}" if value else f"{name};").encode("utf-8", "surrogateescape")
+        for name, value in fields.items()
+    ]
+
+
+def _tls_reason(said: str) -> str | None:
+    """OpenSSL's own words in what libcurl says of a failed handshake."""
+    return said.rpartition(": ")[2].lower() or None
+
+
+def _is_address(host: str) -> bool:
+    import ipaddress
+
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
