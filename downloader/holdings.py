@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from downloader.errors import DiskError, ManifestError
+from downloader.errors import DiskError, ManifestError, TransportError
 from downloader.folder_lock import FolderLock
 from downloader.inspector import Inspector
 from downloader.manifest import Manifest, prepare_folder
@@ -31,6 +31,7 @@ from downloader.policy.standing import (
 from downloader.transfer import part_record
 from downloader.transfer.folder import Folder
 from downloader.transfer.part_file import remove_part
+from downloader.transfer.share import release_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -186,6 +187,13 @@ class Holdings:
     def partial(self, path: str) -> Partial | None:
         """What a worker that died left of a file, if it can be gone on with."""
         return part_record.read(self._folder, path)
+
+    def release(self, path: str, attempt_id: int) -> None:
+        """Leave what a worker that died had of a divided file to the others."""
+        partial = part_record.read(self._folder, path)
+        if partial is not None and partial.is_divided:
+            with contextlib.suppress(DiskError, TransportError):
+                release_share(self._folder, path, attempt_id, partial)
 
     def saved(self, entry: Entry) -> Saved | None:
         """The file of a request whose server said that it is the newest."""

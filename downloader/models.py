@@ -76,12 +76,15 @@ class Partial(msgspec.Struct, frozen=True, array_like=True, gc=False):
             (RFC 9110 §8.8.2.2), exactly as the server sent it.
         total_bytes: The whole representation's length, None if not known.
         url: Where it came from, after redirects: a validator says nothing of other URLs.
+        is_divided: True if it is written by several at once: a map beside it says what
+            is there and what is not.
     """
 
     size_bytes: int
     validator: str
     total_bytes: int | None = None
     url: str = ""
+    is_divided: bool = False
 
 
 class Known(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -144,6 +147,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         known: The version at hand: an answer 304 is then as good as a file.
         replaces: True if a file that has the name may be replaced.
         is_fresh: True if no connection may be used that stands idle: one was dead.
+        joins: True to help with a file that another attempt has begun.
+        is_undivided: True to fetch the file over one connection, whatever its size.
     """
 
     id: int
@@ -158,6 +163,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     known: Known | None = None
     replaces: bool = False
     is_fresh: bool = False
+    joins: bool = False
+    is_undivided: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -202,7 +209,8 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The facts that an attempt brought back.
 
     At most one of the first three is set; none of them means that the server said of
-    the version at hand that it is the newest.
+    the version at hand that it is the newest, or, with `has_helped`, that others finish
+    the file.
 
     Attributes:
         attempt_id: The attempt's id.
@@ -214,6 +222,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
         seconds: From the moment a worker took it up to its end.
         received_bytes: Body bytes that came over the network in this attempt.
         partial: What the part file now holds and may go on with, None if nothing.
+        has_helped: True if there is nothing more to do for it on a divided file.
     """
 
     attempt_id: int
@@ -225,14 +234,23 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     seconds: float = 0.0
     received_bytes: int = 0
     partial: Partial | None = None
+    has_helped: bool = False
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Progress of a large body: how far an attempt is, throttled by its worker."""
+    """Progress of a large body, throttled by its worker.
+
+    Attributes:
+        attempt_id: Whose body it is.
+        received_bytes: How far it is.
+        total_bytes: How long it will be, None if not known.
+        is_divided: True if others may join in.
+    """
 
     attempt_id: int
     received_bytes: int
     total_bytes: int | None
+    is_divided: bool = False
 
 
 class Returned(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -70,6 +70,7 @@ def make_limits(settings: Settings) -> Limits:
     return Limits(
         per_host=settings.per_host,
         host_failures=settings.max_host_failures,
+        segments=settings.segments,
         retry=RetryRules(
             retries=settings.retries,
             backoff_seconds=settings.backoff_seconds,

@@ -330,12 +330,22 @@ class Session:
             case AttemptResult():
                 if not self._may_be_done(fact):
                     self._judge(fact)
-            case Moved(attempt_id, received_bytes, total_bytes):
+            case Moved(attempt_id, received_bytes, total_bytes, is_divided):
                 path = self._frontier.path(attempt_id)
                 if path is not None:
+                    if is_divided:
+                        self._divide(attempt_id, path, total_bytes)
                     self._progress.moved(attempt_id, path, received_bytes, total_bytes)
             case Returned(attempt_id):
                 self._frontier.give_back(attempt_id)
+
+    def _divide(self, attempt_id: int, path: str, total_bytes: int | None) -> None:
+        """Let others help with a large file, as far as its size allows."""
+        if not self._frontier.is_divided(attempt_id):
+            partial = self._holdings.partial(path)
+            if partial is not None and total_bytes is not None:
+                most = total_bytes // self._settings.min_segment_size
+                self._frontier.divide(attempt_id, partial, most)
 
     def _may_be_done(self, result: AttemptResult) -> bool:
         """True if a worker died that had perhaps finished: its file is read first."""
@@ -343,14 +353,20 @@ class Session:
         if failure is None or failure.kind != ErrorKind.WORKER_LOST:
             return False
         entry = self._frontier.entry(result.attempt_id)
-        return entry is not None and self._holdings.may_be_done(entry, result)
+        if entry is None:
+            return False
+        if self._frontier.is_shared(result.attempt_id):
+            self._holdings.release(entry.path, result.attempt_id)
+            return False
+        return self._holdings.may_be_done(entry, result)
 
     def _judge(self, result: AttemptResult) -> None:
         verdict = self._frontier.judge(result, time.monotonic(), random.random())  # noqa: S311 - jitter
+        self._progress.ended(result.attempt_id)
         if verdict is None:
+            self._tally.helped(result)
             return
         self._tally.result(result)
-        self._progress.ended(result.attempt_id)
         match verdict:
             case Finished(ticket, saved, failure):
                 self._conclude(ticket, saved, failure, result.received_bytes)

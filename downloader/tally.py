@@ -63,6 +63,10 @@ class Tally:
         self._attempts = 0
         self._retries = 0
 
+    def helped(self, result: AttemptResult) -> None:
+        """Take in what an attempt brought to a file that others finish."""
+        self._received_bytes += result.received_bytes
+
     def result(self, result: AttemptResult) -> None:
         """Count an attempt's end."""
         self._received_bytes += result.received_bytes

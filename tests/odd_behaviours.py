@@ -581,6 +581,38 @@ def held(x):
     return After.CLOSE
 
 
+@behaviour("steady")
+def steady(x):
+    """/steady/<n>[/<kind>[/<k>]]: n KiB, 16 of them every 5 ms until the release.
+
+    With `plain` each range is answered with everything, with `limit` more than k answers
+    at once are 503, with `changes` the version is another one from the k-th request on.
+    """
+    kind, k = x.text(1), x.number(2, 0)
+    version = 1 + (kind == "changes" and sum(x.server.hits.values()) >= k)
+    content = body(f"{x.path}#{version}", x.number(0) << 10)
+    validators = [("ETag", f'"{version}"'), ("Accept-Ranges", "bytes")]
+    if kind == "plain":
+        x.headers.pop("range", None)
+    if kind == "limit" and x.server.in_flight > k:
+        return x.reply(b"", 503)
+    size = len(content)
+    start, stop = _wanted(x, validators[:1], size)
+    if start is not None:
+        where = f"bytes {start}-{stop - 1}/{size}"
+        validators.append(("Content-Range", where))
+    wanted = content[start:stop]
+    x.head(
+        206 if start is not None else 200,
+        [*validators, ("Content-Length", len(wanted))],
+    )
+    for piece in range(0, len(wanted), 16 << 10):
+        x.send(wanted[piece : piece + (16 << 10)])
+        if not x.server.released.is_set():
+            x.pause(0.005)
+    return After.KEEP
+
+
 @behaviour("range-wrong")
 def range_wrong(x):
     """/range-wrong/<n>: *cut first*; a range is answered from one byte too late."""

@@ -380,18 +380,18 @@ def test_a_closed_report_leaves_no_descriptor_and_no_thread(odd, strategy):
 
 
 def test_a_list_that_breaks_leaves_no_descriptor(odd):
-    def broken():
-        yield odd.url("ok/1")
+    def broken(path):
+        yield odd.url(path)
         odd.wait_for(lambda server: server.hits)
         raise LookupError
 
     with pytest.raises(LookupError):
-        fetch(broken())
+        fetch(broken("ok/1"))
     odd.wait_for(lambda server: not server._connections)
     before = descriptors()
     odd.hits.clear()
     with pytest.raises(LookupError):
-        fetch(broken())
+        fetch(broken("ok/2"))
     odd.wait_for(lambda server: not server._connections)
 
     assert descriptors() <= before

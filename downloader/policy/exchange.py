@@ -20,6 +20,7 @@ from downloader.errors import InvalidUrl, TransportError
 from downloader.models import ErrorKind, Failure, http_kind
 from downloader.policy import headers, urls
 from downloader.policy.redaction import printable, redact_secrets
+from downloader.policy.segments import is_divisible
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -115,6 +116,7 @@ class Exchange:
         "_max_bytes",
         "_max_redirects",
         "_rules",
+        "_span",
         "answer",
         "hops",
         "partial",
@@ -140,8 +142,14 @@ class Exchange:
         self._home = attempt.origin or self.url.origin
         self.hops = attempt.hops
         self.partial: Partial | None = attempt.partial
+        self._span: tuple[int, int] | None = None
         self.status: int | None = None
         self.answer: dict[str, str] = {}
+
+    def ask_for(self, partial: Partial, first: int, end: int) -> None:
+        """Ask next for some bytes of a divided part, `first` up to before `end`."""
+        self.partial = partial
+        self._span = (first, end)
 
     def request_fields(self) -> dict[str, str]:
         """The header fields of the next request, without Host and Connection."""
@@ -153,7 +161,8 @@ class Exchange:
             credentials=self._attempt.credentials,
         )
         if self._asks_on():
-            fields["Range"] = f"bytes={self._offset_bytes()}-"
+            last = "" if self._span is None else self._span[1] - 1
+            fields["Range"] = f"bytes={self._offset_bytes()}-{last}"
             fields["If-Range"] = self._require_partial().validator
         elif self._decodes and fields.get("Accept-Encoding") == "identity":
             fields["Accept-Encoding"] = ", ".join(_DECODED[:-1])
@@ -201,6 +210,8 @@ class Exchange:
     ) -> Verdict:
         if status in _REDIRECTS and "location" in answer:
             return self._judge_redirect(answer["location"])
+        if status in _WHOLE and self._span is not None and self._asks_on():
+            return self._judge_undivided(self._require_partial(), answer)
         if status in _WHOLE:
             return self._judge_whole(status, answer)
         if status == _PARTIAL_CONTENT and self._asks_on():
@@ -281,6 +292,8 @@ class Exchange:
 
         A range behind the end is answered 416, which says nothing about the part.
         """
+        if self._span is not None:
+            return self._span[0]
         partial = self._require_partial()
         has_rest = partial.total_bytes is not None and (
             partial.size_bytes < partial.total_bytes
@@ -331,6 +344,24 @@ class Exchange:
             ErrorKind.PROTOCOL, f"the content coding {shown!r} was not asked for"
         )
 
+    @staticmethod
+    def _judge_undivided(partial: Partial, answer: dict[str, str]) -> Failure:
+        """The whole file where some bytes of it were asked for (RFC 9110 §14.2, §13.1.5)."""
+        if headers.strong_validator(answer) == partial.validator:
+            return Failure(ErrorKind.PROTOCOL, "the server sends no ranges of the file")
+        return begin_again("the file changed while parts of it were fetched")
+
+    def divides(self, segments: int, least_bytes: int, verdict: Receive) -> bool:
+        """True if several may fetch the file whose body comes now."""
+        is_whole = verdict.offset_bytes == 0 and verdict.coding is None
+        takes_ranges = self.answer.get("accept-ranges", "bytes").lower() != "none"
+        return (
+            is_whole
+            and takes_ranges
+            and self.validator() is not None
+            and is_divisible(verdict.expected_bytes, segments, least_bytes)
+        )
+
     def _judge_range(self, partial: Partial, answer: dict[str, str]) -> Verdict:
         """RFC 9110 §15.3.7: a part counts only if it is the one we asked for."""
         framing = _judge_framing(answer)
@@ -356,7 +387,8 @@ class Exchange:
         total = carried.total_bytes
         if _differs(total, partial.total_bytes) or self._changed(partial):
             return "the file changed while parts of it were fetched"
-        if total is not None and carried.last is not None and carried.last + 1 != total:
+        end = total if self._span is None else self._span[1]
+        if end is not None and carried.last is not None and carried.last + 1 != end:
             return "a 206 stops short of the end that was asked for"
         return None
 

@@ -22,7 +22,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from downloader.models import Attempt, ErrorKind
+from downloader.models import (
+    Attempt,
+    AttemptResult,
+    ErrorKind,
+    Failure,
+    http_kind,
+)
 from downloader.policy import retry, urls
 from downloader.policy.breaker import Breakers, State
 from downloader.policy.hosts import Host, Slot
@@ -38,8 +44,11 @@ from downloader.policy.ticket import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from downloader.models import AttemptResult, Entry, Failure, Saved
+    from downloader.models import Entry, Partial, Saved
 
+_BEGIN_AGAIN = http_kind(416)
+# All who worked on a file have left, and nobody has said why.
+_UNFINISHED = Failure(ErrorKind.WORKER_LOST, "its parts were left by all who had them")
 # What one host may hold in memory, and all of them together; a request takes about 1 KiB.
 HOST_SHARE = 1_000
 TOTAL_SHARE = 20_000
@@ -52,6 +61,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         per_host: Slots of a host; None for no bound.
+        segments: Attempts that may work on one file together.
         retry: How often and how patiently to try again.
         host_failures: Times in a row that a host may not be reached before it is
             given a rest, and then up; None never to give one up.
@@ -59,6 +69,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
     per_host: int | None = 8
     host_failures: int | None = 20
+    segments: int = 1
     retry: retry.RetryRules = retry.RetryRules()
 
 
@@ -177,10 +188,55 @@ class Frontier:
                     continue
                 breaker.probe()
                 most = 1
-            batch = self._batch(host, most, now)
+            batch = self._batch(host, most, now) if host.queue else self._help(host)
             self._refresh(host)
-            return batch
+            if batch:
+                return batch
         return []
+
+    def divide(self, attempt_id: int, partial: Partial, most: int) -> None:
+        """An attempt in flight has found a file that others may help with.
+
+        Args:
+            attempt_id: Its id.
+            partial: What the part may be gone on with under.
+            most: How many attempts the file is large enough for.
+        """
+        found = self._in_flight.get(attempt_id)
+        if found is None or found[0].is_over:
+            return
+        ticket, slot = found
+        ticket.partial, ticket.is_divided = partial, True
+        ticket.most_flights = min(self._limits.segments, most)
+        if ticket.flights < ticket.most_flights:
+            slot.host.divided.append(ticket)
+            self._refresh(slot.host)
+
+    def is_divided(self, attempt_id: int) -> bool:
+        """True if `divide` need not be called for an attempt (any more)."""
+        found = self._in_flight.get(attempt_id)
+        return found is None or found[0].is_divided
+
+    def is_shared(self, attempt_id: int) -> bool:
+        """True if others work on the file of an attempt in flight as well."""
+        found = self._in_flight.get(attempt_id)
+        return found is not None and found[0].flights > 1
+
+    def _help(self, host: Host) -> list[Attempt]:
+        """Join in with the file that has the fewest at work."""
+        host.divided = [one for one in host.divided if one.flights < one.most_flights]
+        if not host.divided:
+            return []
+        ticket = min(host.divided, key=lambda one: one.flights)
+        slot = Slot(host, 1)
+        host.slots += 1
+        attempt = ticket.next_helper(next(self._serial))
+        self._send(ticket, slot, attempt)
+        return [attempt]
+
+    def _send(self, ticket: Ticket, slot: Slot, attempt: Attempt) -> None:
+        ticket.flights += 1
+        self._in_flight[attempt.id] = (ticket, slot)
 
     def give_up(self) -> Iterator[GivenUp]:
         """The hosts that are given up, with all their requests, which are forgotten here.
@@ -230,7 +286,10 @@ class Frontier:
         if entry is None:
             return None
         ticket, slot = entry
+        ticket.flights -= 1
         self._release(slot)
+        if ticket.is_over:
+            return None
         ticket.seconds += result.seconds
         if result.http_status is not None:
             ticket.http_status = result.http_status
@@ -238,9 +297,37 @@ class Frontier:
             return self._move(ticket, slot.host, result)
         failure = result.failure
         self._count(slot.host, failure, now)
+        is_one_of_several = ticket.flights > 0 or ticket.setback is not None
+        if result.has_helped or (failure is not None and is_one_of_several):
+            outcome = self._gather(ticket, slot.host, result)
+            if outcome is None:
+                return None
+            result, failure = outcome, outcome.failure
         if failure is None:
             return self._finish(ticket, slot.host, result.saved, None)
         return self._judge_failure(ticket, slot.host, result, now, jitter)
+
+    def _gather(
+        self, ticket: Ticket, host: Host, result: AttemptResult
+    ) -> AttemptResult | None:
+        """One of several on a file is at its end, without the file.
+
+        Returns:
+            What they came to, if nobody is left; None while others go on.
+        """
+        ticket.most_flights = 0  # more would meet the same
+        if ticket in host.divided:
+            host.divided.remove(ticket)
+        if result.failure is not None:
+            before = ticket.setback
+            # That what has come is of no use says more than anything else.
+            if before is None or result.failure.kind == _BEGIN_AGAIN:
+                ticket.setback = result
+        if ticket.flights:
+            return None
+        lost = AttemptResult(result.attempt_id, failure=_UNFINISHED)
+        found = ticket.setback or lost
+        return msgspec.structs.replace(found, partial=found.partial or ticket.partial)
 
     def give_back(self, attempt_id: int) -> None:
         """Queue an attempt again that its worker did not begin."""
@@ -248,6 +335,10 @@ class Frontier:
         if entry is None:
             return
         ticket, slot = entry
+        ticket.flights -= 1
+        if ticket.flights or ticket.is_over:
+            self._release(slot)
+            return
         if ticket.origin is None:
             ticket.history.number -= 1
         self._release(slot)
@@ -273,8 +364,8 @@ class Frontier:
 
     def drain(self) -> Iterator[Ticket]:
         """Every request still held, in no special order; the frontier forgets them."""
-        for ticket, _ in self._in_flight.values():
-            yield ticket
+        flying = {id(ticket): ticket for ticket, _ in self._in_flight.values()}
+        yield from (ticket for ticket in flying.values() if not ticket.is_over)
         for _, _, _, waiting in self._timers:
             if waiting is not None:
                 yield waiting
@@ -325,7 +416,8 @@ class Frontier:
 
     def _refresh(self, host: Host) -> None:
         """Put a host into the round of those that may start, or forget it when idle."""
-        if host.queue and not host.is_ready and self._has_slot(host):
+        has_work = host.queue or host.divided
+        if has_work and not host.is_ready and self._has_slot(host):
             host.is_ready = True
             self._ready.append(host)
         elif host.is_idle:
@@ -343,7 +435,7 @@ class Frontier:
             if ticket.began_at is None:
                 ticket.began_at = now
             attempt = ticket.next_attempt(next(self._serial))
-            self._in_flight[attempt.id] = (ticket, slot)
+            self._send(ticket, slot, attempt)
             batch.append(attempt)
         return batch
 
@@ -367,6 +459,9 @@ class Frontier:
     ) -> Finished:
         host.held -= 1
         self._held -= 1
+        ticket.is_over = True
+        if ticket in host.divided:
+            host.divided.remove(ticket)
         self._refresh(host)
         return Finished(ticket, saved, failure)
 
@@ -404,6 +499,7 @@ class Frontier:
         if not again.counts:
             history.number -= 1
         ticket.partial = None if again.drops_part else result.partial or ticket.partial
+        ticket.is_undivided |= failure.kind == _BEGIN_AGAIN
         ticket.restart()
         due = now + again.delay_seconds
         if again.pauses_host:

@@ -13,6 +13,7 @@ class Host:
     """One host's queue, slots and pause."""
 
     __slots__ = (
+        "divided",
         "held",
         "is_ready",
         "key",
@@ -32,6 +33,7 @@ class Host:
         self.paused_until = 0.0
         self.pauses = 0  # timers that will end one
         self.is_ready = False
+        self.divided: list[Ticket] = []  # those that more connections may help with
 
     @property
     def is_idle(self) -> bool:

@@ -8,7 +8,7 @@ from downloader.models import Attempt
 from downloader.policy import retry
 
 if TYPE_CHECKING:
-    from downloader.models import Entry, Failure, Partial, Saved
+    from downloader.models import AttemptResult, Entry, Failure, Partial, Saved
 
 
 class Ticket:
@@ -17,12 +17,18 @@ class Ticket:
     __slots__ = (
         "began_at",
         "entry",
+        "flights",
         "history",
         "hops",
         "http_status",
+        "is_divided",
+        "is_over",
+        "is_undivided",
+        "most_flights",
         "origin",
         "partial",
         "seconds",
+        "setback",
         "url",
     )
 
@@ -36,6 +42,14 @@ class Ticket:
         self.seconds = 0.0
         self.http_status: int | None = None
         self.began_at: float | None = None
+        # Of a file that several attempts fetch together: how many do, and may; why one
+        # of them came to nothing; and whether the file is there.
+        self.flights = 0
+        self.most_flights = 1
+        self.setback: AttemptResult | None = None
+        self.is_divided = False
+        self.is_over = False
+        self.is_undivided = False
 
     def next_attempt(self, attempt_id: int) -> Attempt:
         """The attempt that a worker is to run now."""
@@ -53,11 +67,30 @@ class Ticket:
             # A worker that was lost may have put the file in place before it went.
             self.entry.replaces or self.history.losses > 0,
             self.history.stale > 0,
+            is_undivided=self.is_undivided,
+        )
+
+    def next_helper(self, attempt_id: int) -> Attempt:
+        """An attempt that joins in fetching the file."""
+        assert self.partial is not None
+        return Attempt(
+            attempt_id,
+            self.partial.url,
+            self.entry.path,
+            max(1, self.history.number),
+            self.hops,
+            self.entry.credentials,
+            self.partial,
+            self.origin,
+            self.entry.checksum,
+            replaces=self.entry.replaces or self.history.losses > 0,
+            joins=True,
         )
 
     def restart(self) -> None:
         """Go back to the list's own URL for the next try."""
         self.url, self.hops, self.origin = self.entry.url, 0, None
+        self.setback, self.most_flights, self.is_divided = None, 1, False
 
 
 class Finished(NamedTuple):

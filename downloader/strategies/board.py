@@ -21,7 +21,7 @@ class Board:
     """
 
     _STOP, _RATE, _FIRST_SEAT = 0, 1, 2
-    _SEAT_CELLS = 3
+    _SEAT_CELLS = 4
 
     def __init__(self, cells: Any) -> None:
         self._cells = cells
@@ -55,19 +55,21 @@ class Board:
         """A worker's progress."""
         first = self._FIRST_SEAT + seat * self._SEAT_CELLS
         total = -1 if moved.total_bytes is None else moved.total_bytes
-        self._cells[first : first + 3] = (
+        self._cells[first : first + 4] = (
             moved.attempt_id + 1,
             moved.received_bytes,
             total,
+            int(moved.is_divided),
         )
 
     def moved(self, seat: int) -> Moved | None:
         """The progress of the transfer in a seat; None before it told any."""
         first = self._FIRST_SEAT + seat * self._SEAT_CELLS
-        attempt, received, total = self._cells[first : first + 3]
+        attempt, received, total, is_divided = self._cells[first : first + 4]
         if not attempt:
             return None
-        return Moved(attempt - 1, received, None if total < 0 else total)
+        total_bytes = None if total < 0 else total
+        return Moved(attempt - 1, received, total_bytes, bool(is_divided))
 
     def clear(self, seat: int) -> None:
         """Make a seat free for another batch."""

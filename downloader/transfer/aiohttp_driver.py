@@ -139,8 +139,8 @@ class AiohttpDriver:
                     raise faults.malformed()
                 if transfer.head(response.status, _pairs(response)):
                     await self._receive(response, transfer)
-                    if transfer.must_sync:
-                        await asyncio.to_thread(transfer.sync)
+                    if transfer.ended():
+                        await asyncio.to_thread(transfer.settle)
                     transfer.end()
                 elif transfer.is_worth_draining():
                     await _drain(response)
@@ -185,6 +185,8 @@ class AiohttpDriver:
             if not data:
                 return
             pause_seconds = transfer.chunk(data)
+            if transfer.has_enough:
+                return
             if pause_seconds:
                 await asyncio.sleep(pause_seconds)
 

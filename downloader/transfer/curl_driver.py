@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 # Largest read from a socket; libcurl hands it on in pieces of 16 KiB, see `_Call.flush`.
 READ_BYTES = 256 << 10
+# What is written at once: few calls, and all of it still in the processor's cache.
+WRITTEN_BYTES = 256 << 10
 # Waiting for slow disks and long parts; the loop goes on meanwhile.
 HELPERS = 4
 _ABORT = -1
@@ -330,13 +332,21 @@ class _Call:
 
     def flush(self) -> None:
         """Hand on what came of the body."""
-        pieces, self._pieces = self._pieces, []
-        if not pieces or self._fault is not None or not self._is_added:
+        if not self._pieces or self._fault is not None or not self._is_added:
             return
         try:
-            self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            self._hand_on()
         except (TransportError, DiskError) as error:
             self._end_with(error)
+            return
+        if self.transfer.has_enough:
+            self.leave()
+            self._guarded(self._conclude)
+
+    def _hand_on(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        self._pieces_bytes = 0
+        self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def ended(self, code: int) -> None:
         """The library is done with the request."""
@@ -390,7 +400,10 @@ class _Call:
 
     def _ask_first(self) -> None:
         self._driver.engine.check()
-        self._ask()
+        if self.transfer.result is None:
+            self._ask()
+        else:
+            self._finish(self.transfer.result)
 
     def _ask(self) -> None:
         transfer = self.transfer
@@ -431,6 +444,7 @@ class _Call:
         self._chunks: ChunkDecoder | None = None
         self._fault: TransportError | DiskError | None = None
         self._pieces = []
+        self._pieces_bytes = 0
         self._paused_until = 0.0
 
     def _send_to(self, answer: Future[list[str]]) -> None:
@@ -512,7 +526,14 @@ class _Call:
         if not self._pieces:
             self._driver.dirty.append(self)
         self._pieces.append(data)
-        return None
+        self._pieces_bytes += len(data)
+        if self._pieces_bytes < WRITTEN_BYTES:
+            return None
+        try:
+            self._hand_on()
+        except (TransportError, DiskError) as error:
+            self._fault = error
+        return _ABORT if self._fault or self.transfer.has_enough else None
 
     def _write(self, data: bytes) -> None:
         if self._chunks is None:
@@ -537,9 +558,9 @@ class _Call:
             return
         transfer = self.transfer
         fault = self._fault
-        if fault is None and self._is_wanted:
+        if fault is None and self._is_wanted and not transfer.has_enough:
             fault = self._end_fault(code)
-        elif fault is None and not self._is_headed:
+        elif not self._is_headed and fault is None:
             fault = self._head_fault(code)
         self.leave()
         if fault is not None:
@@ -548,17 +569,29 @@ class _Call:
             self._finish(transfer.result)
         elif not self._is_wanted:
             self._ask()  # a redirect on the same host
-        elif transfer.must_sync:
-            self._driver.in_thread(self, transfer.sync, self._synced)
         else:
-            self._finish(transfer.end())
+            self._conclude()
 
-    def _synced(self, done: Future[None]) -> None:
+    def _conclude(self) -> None:
+        """All of the body that is wanted has come."""
+        if self.transfer.ended():
+            self._driver.in_thread(self, self.transfer.settle, self._settled)
+        else:
+            self._take_end()
+
+    def _settled(self, done: Future[None]) -> None:
         error = done.exception()
         if isinstance(error, DiskError):
             self._end_with(error)
         else:
-            self._finish(self.transfer.end())
+            self._guarded(self._take_end)
+
+    def _take_end(self) -> None:
+        result = self.transfer.end()
+        if result is None:
+            self._ask()
+        else:
+            self._finish(result)
 
     def _end_fault(self, code: int) -> TransportError | None:
         """What is wrong with a body's end."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
 from downloader.errors import DiskError, PartLost, TargetExists
 from downloader.policy.naming import part_name
+from downloader.transfer.digest import LARGE_BYTES, Digest
 from downloader.transfer.folder import (
     BINARY,
     CLOEXEC,
@@ -40,7 +40,6 @@ _READ_BYTES = 1 << 20
 # A file without a name, on Linux: gone with whoever made it, until it is linked somewhere.
 _NAMELESS_FLAGS = os.O_WRONLY | getattr(os, "O_TMPFILE", 0) | CLOEXEC
 _NOT_SUPPORTED = frozenset({errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL})
-_NOTHING = hashlib.sha256()
 
 
 class PartFile:
@@ -61,15 +60,17 @@ class PartFile:
         self._path = path
         self._fd: int | None = None
         self._held: bytes | None = None
-        self._digest = _NOTHING
+        self._digest: Digest | None = None
         self.size_bytes = 0
 
     def __del__(self) -> None:
         # An attempt that was cancelled, or broke, may have nobody left to end it.
         self._close()
 
-    def open(self, offset_bytes: int) -> None:
+    def open(self, offset_bytes: int, expected_bytes: int | None = None) -> None:
         """Begin to write at an offset; 0 starts a fresh file, whatever lay there.
+
+        `expected_bytes` is how much is to come, if that is known.
 
         With an offset, `catch_up` must follow before anything is written.
 
@@ -77,7 +78,9 @@ class PartFile:
             PartLost: It cannot be gone on with: it holds less, or another one writes it.
             DiskError: It cannot be made.
         """
-        self._digest = hashlib.sha256()
+        self._end_digest()
+        is_large = (expected_bytes or 0) >= LARGE_BYTES
+        self._digest = Digest(is_large=is_large)
         self.size_bytes = offset_bytes
         with translated("write", self._path):
             parent, name = self._folder.locate(part_name(self._path))
@@ -89,8 +92,50 @@ class PartFile:
     def hold(self, body: bytes) -> None:
         """Take a whole small body; `commit` then needs no part beside its name."""
         self._held = body
-        self._digest = hashlib.sha256(body)
+        self._digest = Digest()
+        self._digest.update(body)
         self.size_bytes = len(body)
+
+    def share(self) -> None:
+        """Let others of this run write to the part as well."""
+        if self._fd is not None:
+            _lock(self._fd, is_shared=True)
+
+    def join(self) -> None:
+        """Open a part that others write to.
+
+        Raises:
+            PartLost: It is gone, or another run writes it.
+            DiskError: It is no plain file.
+        """
+        with translated("write", self._path):
+            parent, name = self._folder.locate(part_name(self._path))
+            try:
+                self._fd = os.open(name, _RESUME_FLAGS, dir_fd=parent)
+            except FileNotFoundError as error:
+                raise PartLost("go on with", self._path, "its part is gone") from error
+            self._check_part(self._fd, 0, is_shared=True)
+
+    def gather(self, total_bytes: int) -> None:
+        """All of a part that several have written is there: hash it."""
+        self._digest = Digest()
+        self.size_bytes = total_bytes
+        self.catch_up()
+
+    def write_at(self, chunk: bytes | memoryview, position: int) -> None:
+        """Put a chunk in its place; it is hashed by `catch_up`, at the end.
+
+        Raises:
+            DiskError: The disk is full or refuses.
+        """
+        assert self._fd is not None
+        view = memoryview(chunk)
+        try:
+            while view:
+                written = os.pwrite(self._fd, view, position)
+                view, position = view[written:], position + written
+        except OSError as error:
+            raise disk_error("write", self._path, error) from error
 
     def catch_up(self) -> None:
         """Hash what lies there already; may take long, and may run in another thread.
@@ -99,6 +144,7 @@ class PartFile:
             DiskError: It cannot be read.
         """
         assert self._fd is not None
+        assert self._digest is not None
         left = self.size_bytes
         with translated("read", self._path):
             os.lseek(self._fd, 0, os.SEEK_SET)
@@ -124,6 +170,7 @@ class PartFile:
     @property
     def sha256(self) -> str:
         """The digest of all that was written, in hexadecimal."""
+        assert self._digest is not None
         return self._digest.hexdigest()
 
     def write(self, chunk: bytes) -> None:
@@ -133,6 +180,7 @@ class PartFile:
             DiskError: The disk is full or refuses.
         """
         assert self._fd is not None
+        assert self._digest is not None
         view = memoryview(chunk)
         try:
             while view:
@@ -245,16 +293,23 @@ class PartFile:
             raise
         return descriptor
 
-    def _check_part(self, descriptor: int, offset_bytes: int) -> None:
+    def _check_part(
+        self, descriptor: int, offset_bytes: int, *, is_shared: bool = False
+    ) -> None:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise DiskError("go on with", self._path, "its part is no plain file")
         if found.st_size < offset_bytes:
             raise PartLost("go on with", self._path, "its part has become shorter")
-        if not _lock(descriptor):
+        if not _lock(descriptor, is_shared=is_shared):
             raise PartLost("go on with", self._path, "another run writes its part")
 
+    def _end_digest(self) -> None:
+        if self._digest is not None:
+            self._digest.end()
+
     def _close(self) -> None:
+        self._end_digest()
         if self._fd is not None:
             descriptor, self._fd = self._fd, None
             os.close(descriptor)
@@ -290,12 +345,13 @@ def _create(name: str, parent: int | None, path: str) -> int:
     return descriptor
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, *, is_shared: bool = False) -> bool:
     """Lock a file for as long as it is open; False if another process has it locked."""
     if fcntl is None:
         return True
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        kind = fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

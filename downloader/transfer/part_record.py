@@ -37,6 +37,7 @@ class PartRecord(msgspec.Struct, frozen=True):
         url: Where it came from, after redirects.
         validator: As `Partial.validator`.
         total_bytes: The whole file's length, None if not known.
+        is_divided: True if a map tells which of its bytes are there.
         boot: The system's start during which it was written, empty if the part was
             synced: of what was not, nobody knows after a power cut how much is there.
     """
@@ -46,6 +47,7 @@ class PartRecord(msgspec.Struct, frozen=True):
     validator: str
     total_bytes: int | None
     boot: str
+    is_divided: bool = False
 
 
 _decode = msgspec.json.Decoder(PartRecord).decode
@@ -56,8 +58,15 @@ def write(
 ) -> None:
     """Record under what the part of `path` may be gone on with; a full disk is no matter."""
     boot = "" if is_synced else boot_id()
-    record = PartRecord(path, partial.url, partial.validator, partial.total_bytes, boot)
-    erase(folder, path)
+    record = PartRecord(
+        path,
+        partial.url,
+        partial.validator,
+        partial.total_bytes,
+        boot,
+        partial.is_divided,
+    )
+    _remove(folder, _place(path))
     with contextlib.suppress(OSError, DiskError):
         parent, name = folder.locate(_place(path))
         descriptor = os.open(name, _CREATE_FLAGS, 0o600, dir_fd=parent)
@@ -67,8 +76,18 @@ def write(
 
 def erase(folder: Folder, path: str) -> None:
     """Forget the part of `path`; nothing happens if there is no record of it."""
+    _remove(folder, _place(path))
+    _remove(folder, map_place(path))
+
+
+def map_place(path: str) -> str:
+    """Where the map of a divided part is."""
+    return _place(path).removesuffix(".json") + ".map"
+
+
+def _remove(folder: Folder, place: str) -> None:
     with contextlib.suppress(OSError, DiskError):
-        parent, name = folder.find(_place(path))
+        parent, name = folder.find(place)
         os.unlink(name, dir_fd=parent)
 
 
@@ -87,14 +106,19 @@ def sweep(folder: Folder, root: str) -> set[str]:
     with contextlib.suppress(OSError, DiskError):
         parent, _ = folder.find(f"{FOLDER}/.")
         directory = os.path.join(root, *FOLDER.split("/")) if parent is None else parent
-        for name in os.listdir(directory):
+        names = os.listdir(directory)
+        maps = {f"{FOLDER}/{name}" for name in names if name.endswith(".map")}
+        for name in names:
+            if name.endswith(".map"):
+                continue
             path = _named(folder, name)
             if path is not None and read(folder, path) is not None:
                 kept.add(path)
-                continue
-            with contextlib.suppress(OSError, DiskError):
-                parent, place = folder.find(f"{FOLDER}/{name}")
-                os.unlink(place, dir_fd=parent)
+                maps.discard(map_place(path))
+            else:
+                _remove(folder, f"{FOLDER}/{name}")
+        for place in maps:
+            _remove(folder, place)
     return kept
 
 
@@ -137,4 +161,6 @@ def _with_size(folder: Folder, record: PartRecord) -> Partial | None:
         return None
     if record.boot not in {"", boot_id()}:
         return None
-    return Partial(found.st_size, record.validator, total, record.url)
+    return Partial(
+        found.st_size, record.validator, total, record.url, record.is_divided
+    )

@@ -120,10 +120,10 @@ class RequestsDriver:
             try:
                 if transfer.head(raw.status, raw.headers.items()):
                     yield from self._receive(raw, transfer)
-                    is_whole = watch.failure is None
-                    if is_whole:
-                        if transfer.must_sync:
-                            transfer.sync()
+                    is_whole = not transfer.has_enough and watch.failure is None
+                    if watch.failure is None:
+                        if transfer.ended():
+                            transfer.settle()
                         transfer.end()
                 elif transfer.is_worth_draining():
                     is_whole = _drain(raw, transfer)
@@ -166,6 +166,8 @@ class RequestsDriver:
         most = self._engine.chunk_bytes(CHUNK_BYTES)
         while data := _read(raw, most, transfer):
             pause_seconds = transfer.chunk(data)
+            if transfer.has_enough:
+                return
             if pause_seconds:
                 self._engine.pause(pause_seconds)
             yield

@@ -16,6 +16,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from downloader.errors import (
     DiskError,
     InvalidUrl,
@@ -48,6 +50,8 @@ from downloader.policy.standing import UNKNOWN_FILE
 from downloader.transfer import faults, part_record
 from downloader.transfer.coding import Decoder
 from downloader.transfer.part_file import PartFile
+from downloader.transfer.segment_map import IS_AVAILABLE
+from downloader.transfer.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,16 +90,21 @@ class Transfer:
     __slots__ = (
         "_attempt",
         "_decoder",
+        "_earlier_bytes",
         "_exchange",
         "_folder",
+        "_has_helped",
         "_is_durable",
         "_is_first",
         "_is_recorded",
         "_is_small",
         "_part",
         "_pending",
+        "_plan",
         "_receive",
         "_received_bytes",
+        "_seals",
+        "_share",
         "_started_at",
         "_take",
         "_tell",
@@ -121,6 +130,9 @@ class Transfer:
             decodes=plan.decodes,
         )
         self._decoder: Decoder | None = None
+        self._plan = plan
+        self._share: Share | None = None
+        self._seals = self._has_helped = False
         self._folder = folder
         self._is_durable = plan.is_durable
         self._is_recorded = attempt.partial is not None
@@ -136,11 +148,22 @@ class Transfer:
         )
         self._is_small = False
         self._pending: list[bytes] = []
-        self._received_bytes = 0
+        self._received_bytes = self._earlier_bytes = 0
         self.patience = Patience(
             plan.timeout_seconds, time.monotonic(), plan.max_seconds
         )
         self.result: AttemptResult | None = None
+        partial = attempt.partial
+        if partial is not None and partial.is_divided:
+            try:
+                self._take_part(partial)
+            except PartLost as error:
+                if attempt.joins:  # it is done, or begun anew
+                    self._leave_to_others()
+                else:
+                    self.fail_with(error)
+            except (DiskError, TransportError) as error:
+                self.fail_with(error)
 
     @property
     def url(self) -> Url:
@@ -186,6 +209,9 @@ class Transfer:
             case Receive():
                 return self._begin(verdict)
             case Failure():
+                if self._share is not None:
+                    self._refuse_range(self._share, verdict)
+                    return False
                 if verdict.kind == _BEGIN_AGAIN and self._is_recorded:
                     # Before anyone writes other bytes into the part than it speaks of.
                     part_record.erase(self._folder, self._attempt.path)
@@ -208,12 +234,18 @@ class Transfer:
     @property
     def lead_bytes(self) -> int:
         """How much the part holds that `catch_up` must take in first."""
-        return 0 if self._receive is None else self._receive.offset_bytes
+        if self._receive is None or self._share is not None:
+            return 0
+        return self._receive.offset_bytes
 
     @property
-    def must_sync(self) -> bool:
-        """True if `sync` must come before `end`."""
-        return self._is_durable
+    def has_enough(self) -> bool:
+        """True if no more of the body is wanted: others fetch the rest."""
+        if self._share is None or self._receive is None:
+            return False
+        # What ends by itself leaves its connection to the next request.
+        is_at_end = self._received_bytes == self._receive.expected_bytes
+        return self._share.has_enough and not is_at_end
 
     def catch_up(self) -> None:
         """Take in what the part holds already.
@@ -225,15 +257,26 @@ class Transfer:
         self._part.catch_up()
         self.patience.receiving(time.monotonic())
 
-    def sync(self) -> None:
-        """Wait until the disk has all that has come.
+    def ended(self) -> bool:
+        """The body is at its end; True if `settle` must come before `end`."""
+        if self._share is None:
+            return self._is_durable
+        self._go_on(self._share)
+        return self._seals
+
+    def settle(self) -> None:
+        """Do what takes long: hash what several have written, wait for the disk.
 
         Raises:
             DiskError: It fails.
         """
         self.patience.working()
-        self._flush()
-        self._part.sync()
+        if self._share is not None:
+            self._part.gather(self._share.total_bytes)
+        else:
+            self._flush()
+        if self._is_durable:
+            self._part.sync()
 
     def chunk(self, data: bytes) -> float:
         """Take some of the body in.
@@ -252,7 +295,10 @@ class Transfer:
         expected = self._receive.expected_bytes
         if expected is not None and self._received_bytes > expected:
             raise faults.too_long()
-        if self._decoder is not None:
+        if self._share is not None:
+            self._share.take(data)
+            self._tell_progress(now)
+        elif self._decoder is not None:
             self._write_decoded(self._decoder, data)
         elif self._is_small:
             self._pending.append(data)
@@ -267,16 +313,29 @@ class Transfer:
             self.patience.paused(pause_seconds, now + pause_seconds)
         return pause_seconds
 
-    def end(self) -> AttemptResult:
-        """Take the body's end in; the file gets its name if it is whole."""
+    def end(self) -> AttemptResult | None:
+        """Take the body's end in; the file gets its name if it is whole.
+
+        Returns:
+            None if there is another request to make.
+        """
         assert self._receive is not None
-        failure = self._exchange.judge_end(self._receive, self._received_bytes)
-        if failure is not None:
-            return self.fail(failure)
+        if self._share is not None and not self._seals:
+            return self.result
+        return self._end()
+
+    def _end(self) -> AttemptResult:
+        assert self._receive is not None
+        if self._share is None:
+            failure = self._exchange.judge_end(self._receive, self._received_bytes)
+            if failure is not None:
+                return self.fail(failure)
         try:
             if self._decoder is not None:
                 self._decoder.end()
-            if self._is_small and not self._part.is_open:
+            if self._share is not None:
+                pass  # all of it is in its place
+            elif self._is_small and not self._part.is_open:
                 self._part.hold(self._take_pending())
             else:
                 self._flush()
@@ -288,7 +347,7 @@ class Transfer:
             return self._reject(Failure(ErrorKind.EXISTS, UNKNOWN_FILE))
         except (DiskError, TransportError) as error:
             return self.fail_with(error)
-        if self._is_recorded:
+        if self._is_recorded or self._share is not None:
             part_record.erase(self._folder, self._attempt.path)
         answer = self._exchange.answer
         saved = Saved(
@@ -328,6 +387,11 @@ class Transfer:
 
     def _begin(self, verdict: Receive) -> bool:
         self._receive = verdict
+        if self._share is not None:
+            self._earlier_bytes += self._received_bytes
+            self._received_bytes = 0
+            self.patience.receiving(time.monotonic())
+            return True
         self._decoder = None if verdict.coding is None else Decoder(verdict.coding)
         if (verdict.expected_bytes or 0) > LARGE_BYTES:
             self._folder.check_room(self._attempt.path, verdict.expected_bytes or 0)
@@ -340,8 +404,10 @@ class Transfer:
             expected is not None and expected <= SMALL_BYTES
         )
         if not (self._is_small and self._is_first and not verdict.offset_bytes):
-            self._part.open(verdict.offset_bytes)
-        if self._is_large():
+            self._part.open(verdict.offset_bytes, expected)
+        if self._divides(verdict):
+            self._divide()
+        elif self._is_large():
             self._record_part()
         self.patience.receiving(time.monotonic())
         return True
@@ -389,7 +455,7 @@ class Transfer:
             return None
         assert self._receive is not None
         reason = f"its sha256 is {self._part.sha256}, {wanted} was asked for"
-        if self._receive.offset_bytes:
+        if self._receive.offset_bytes or self._share is not None:
             # Who knows what lay there: once more, in one piece, before it counts.
             return begin_again(reason)
         return Failure(ErrorKind.CHECKSUM, reason)
@@ -401,6 +467,8 @@ class Transfer:
         return self.result
 
     def _discard(self) -> None:
+        if self._share is not None:
+            self._share.void()
         self._part.discard()
         part_record.erase(self._folder, self._attempt.path)
 
@@ -419,6 +487,10 @@ class Transfer:
 
         Who stopped the run may want what has come by then, so that it is kept anyway.
         """
+        if self._share is not None:
+            self._share.leave()
+            self._part.keep()
+            return self._share.partial
         if self._receive is None:
             return self._exchange.partial
         partial = self._partial()
@@ -441,8 +513,84 @@ class Transfer:
             return
         self._told_at = now
         assert self._receive is not None
+        if self._share is not None:
+            self._tell_divided(self._share)
+            return
         offset, _, total_bytes, _ = self._receive
         self._tell(Moved(self._attempt.id, offset + self._received_bytes, total_bytes))
+
+    # A file that several fetch
+
+    def _divides(self, verdict: Receive) -> bool:
+        plan, attempt = self._plan, self._attempt
+        return (
+            IS_AVAILABLE
+            and not attempt.is_undivided
+            and self._exchange.divides(plan.segments, plan.min_segment_bytes, verdict)
+        )
+
+    def _divide(self) -> None:
+        """Let others join in fetching the file, of which all is ours as yet."""
+        partial = self._partial()
+        assert partial is not None
+        partial = msgspec.structs.replace(partial, is_divided=True)
+        self._share = Share(
+            self._folder, self._attempt, self._plan, self._part, partial, is_new=True
+        )
+        part_record.write(self._folder, self._attempt.path, partial)
+        self._part.share()
+        self._tell_divided(self._share)
+
+    def _take_part(self, partial: Partial) -> None:
+        """Work on a part that was divided by another attempt, or another run."""
+        self._part.join()
+        self._share = Share(
+            self._folder, self._attempt, self._plan, self._part, partial, is_new=False
+        )
+        self._tell_divided(self._share)
+        self._claim(self._share)
+
+    def _go_on(self, share: Share) -> None:
+        """Our bytes have come, or the body has ended: what is there to do next?"""
+        assert self._receive is not None
+        if not share.has_enough:
+            failure = self._exchange.judge_end(self._receive, self._received_bytes)
+            if failure is not None:
+                self.fail(failure)
+                return
+        self._claim(share)
+
+    def _claim(self, share: Share) -> None:
+        span = share.claim()
+        if span is not None:
+            self._exchange.ask_for(share.partial, *span)
+        elif share.is_finisher():
+            self._seals = True
+        else:
+            self._leave_to_others()
+
+    def _leave_to_others(self) -> None:
+        if self._share is not None:
+            self._share.leave()
+        self._part.keep()
+        self._has_helped = True
+        self.result = self._make()
+
+    def _refuse_range(self, share: Share, failure: Failure) -> None:
+        """The answer to a request for some bytes is of no use."""
+        if failure.kind == ErrorKind.PROTOCOL and self._attempt.joins:
+            share.give_back()
+            self._part.keep()
+            self.result = self._make(failure=failure)
+        elif failure.kind in {_BEGIN_AGAIN, ErrorKind.PROTOCOL}:
+            self._reject(begin_again(failure.detail))
+        else:
+            self.fail(failure)
+
+    def _tell_divided(self, share: Share) -> None:
+        if not self._attempt.joins:
+            moved, total = share.written_bytes, share.total_bytes
+            self._tell(Moved(self._attempt.id, moved, total, is_divided=True))
 
     def _make(
         self,
@@ -462,8 +610,9 @@ class Transfer:
             None if is_malformed else self._exchange.status,
             self._exchange.hops,
             time.perf_counter() - self._started_at,
-            self._received_bytes,
+            self._earlier_bytes + self._received_bytes,
             partial,
+            self._has_helped,
         )
 
 

@@ -1,0 +1,216 @@
+"""Who writes which bytes of a part: a small file beside its record, shared by all workers.
+
+Threads, processes and the next run see the same numbers; a lock on the file (`flock`)
+makes taking a span one step. A span's position is written after its bytes are, so that a
+killed worker has at most one chunk to fetch again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from typing import TYPE_CHECKING
+
+from downloader.errors import PartLost
+from downloader.policy import segments
+from downloader.policy.segments import Span
+from downloader.transfer.folder import CLOEXEC, NOFOLLOW, translated
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment] # Windows: files are fetched in one piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from downloader.transfer.folder import Folder
+
+MOST_SPANS = 1_024
+IS_AVAILABLE = fcntl is not None
+_HEAD = struct.Struct("<qq")
+_SPAN = struct.Struct("<qqq")
+_NUMBER = struct.Struct("<q")
+_FINE, _SEALED, _VOID = 0, 1, 2
+_CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC
+_OPEN_FLAGS = os.O_RDWR | NOFOLLOW | CLOEXEC
+
+
+class SegmentMap:
+    """The map of one part as one worker sees it.
+
+    Args:
+        folder: The worker's view of the output folder.
+        place: The map's name relative to it.
+        owner: The worker's attempt, as a number above 0.
+        total_bytes: The whole file's length.
+        is_new: Whether it is to be made, with one span that this worker has.
+
+    Raises:
+        PartLost: There is none, or it is not this file's.
+        DiskError: It cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Folder,
+        place: str,
+        owner: int,
+        total_bytes: int,
+        *,
+        is_new: bool,
+    ) -> None:
+        self._owner = owner
+        self._total_bytes = total_bytes
+        self._index = 0
+        self.position = 0
+        with translated("write", place):
+            parent, name = folder.locate(place)
+            if is_new:
+                self._fd = os.open(name, _CREATE_FLAGS, 0o600, dir_fd=parent)
+                os.write(self._fd, _HEAD.pack(_FINE, total_bytes))
+                os.write(self._fd, _SPAN.pack(0, total_bytes, owner))
+                return
+            try:
+                self._fd = os.open(name, _OPEN_FLAGS, dir_fd=parent)
+            except FileNotFoundError as error:
+                raise PartLost("go on with", place, "its map is gone") from error
+        if not self._is_sound():
+            self.close()
+            raise PartLost("go on with", place, "its map is of another file")
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file; called again it does nothing."""
+        if self._fd >= 0:
+            descriptor, self._fd = self._fd, -1
+            os.close(descriptor)
+
+    def claim(self, least_bytes: int, share_bytes: int) -> tuple[int, int] | None:
+        """Take some bytes to fetch.
+
+        Returns:
+            Where they begin and end; None if nothing is left that is worth it.
+        """
+        with self._locked():
+            spans = self._spans()
+            if self._state() != _FINE:
+                return None
+            claim = segments.claim(spans, least_bytes, share_bytes, MOST_SPANS)
+            if claim is None:
+                return None
+            span = spans[claim.place]
+            if claim.cut is None:
+                taken, self._index = span._replace(owner=self._owner), claim.place
+            else:
+                self._write_span(claim.place, span._replace(end=claim.cut))
+                taken = Span(claim.cut, span.end, self._owner)
+                self._index = len(spans)
+            self._write_span(self._index, taken)
+        self.position = taken.position
+        return taken.position, taken.end
+
+    def advance(self, position: int) -> None:
+        """All up to here is written."""
+        self.position = position
+        os.pwrite(self._fd, _NUMBER.pack(position), self._offset(self._index))
+
+    @property
+    def end(self) -> int:
+        """Where this worker's bytes end now; 0 once the part is of no use any more."""
+        if self._state() == _VOID:
+            return 0
+        data = os.pread(self._fd, _NUMBER.size, self._offset(self._index) + 8)
+        return int(_NUMBER.unpack(data)[0])
+
+    @property
+    def written_bytes(self) -> int:
+        """What all together have written."""
+        return self._total_bytes - sum(span.left_bytes for span in self._spans())
+
+    def release(self) -> None:
+        """Leave this worker's bytes to others."""
+        with self._locked():
+            self._release({self._owner})
+
+    def give_back(self) -> None:
+        """Add what was taken from another worker's bytes to them again, if it can be."""
+        with self._locked():
+            spans = self._spans()
+            ours = spans[self._index]
+            for index, span in enumerate(spans):
+                if span.owner and span.left_bytes and span.end == ours.position:
+                    self._write_span(index, span._replace(end=ours.end))
+                    self._write_span(self._index, ours._replace(end=ours.position))
+                    break
+            self._release({self._owner})
+
+    def release_others(self) -> None:
+        """Leave the bytes of all others to whoever comes: they are gone."""
+        with self._locked():
+            spans = self._spans()
+            self._release({span.owner for span in spans} - {self._owner})
+            if segments.is_complete(spans):
+                # One byte is asked for all the same: whether the file is still the one.
+                index = max(range(len(spans)), key=lambda one: spans[one].end)
+                end = spans[index].end
+                self._write_span(index, Span(max(0, end - 1), end, 0))
+            if self._state() == _SEALED:
+                self._set_state(_FINE)
+
+    def seal(self) -> bool:
+        """True if all is written and it falls to this worker to finish the file."""
+        with self._locked():
+            if self._state() != _FINE or not segments.is_complete(self._spans()):
+                return False
+            self._set_state(_SEALED)
+            return True
+
+    def void(self) -> None:
+        """What is written is of no use: whoever works on it shall stop."""
+        with self._locked():
+            self._set_state(_VOID)
+
+    def _release(self, owners: set[int]) -> None:
+        for index, span in enumerate(self._spans()):
+            if span.owner in owners:
+                self._write_span(index, span._replace(owner=0))
+
+    def _is_sound(self) -> bool:
+        head = os.pread(self._fd, _HEAD.size, 0)
+        if len(head) < _HEAD.size or _HEAD.unpack(head)[1] != self._total_bytes:
+            return False
+        spans = self._spans()
+        return bool(spans) and all(
+            span.position >= 0 and 0 <= span.end <= self._total_bytes for span in spans
+        )
+
+    def _state(self) -> int:
+        return int(_NUMBER.unpack(os.pread(self._fd, _NUMBER.size, 0))[0])
+
+    def _set_state(self, state: int) -> None:
+        os.pwrite(self._fd, _NUMBER.pack(state), 0)
+
+    def _spans(self) -> list[Span]:
+        data = os.pread(self._fd, MOST_SPANS * _SPAN.size, _HEAD.size)
+        whole = len(data) // _SPAN.size * _SPAN.size
+        return [Span(*values) for values in _SPAN.iter_unpack(data[:whole])]
+
+    def _write_span(self, index: int, span: Span) -> None:
+        os.pwrite(self._fd, _SPAN.pack(*span), self._offset(index))
+
+    @staticmethod
+    def _offset(index: int) -> int:
+        return _HEAD.size + index * _SPAN.size
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)

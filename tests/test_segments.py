@@ -1,0 +1,274 @@
+"""A large file over several connections: the same bytes, whatever happens meanwhile."""
+
+import hashlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from chaos import CHILD_SECONDS, descendants, is_alive
+from odd_exchange import body
+from strategy_rig import files_below, running
+
+from downloader import fetch
+from downloader.strategies.contract import NAMES, default_workers, load
+
+# An answer that was broken off counts until the server's next write to it.
+UNNOTICED = 1
+KIB = 2_048
+SIZE = KIB << 10
+every_strategy = pytest.mark.parametrize("strategy", NAMES)
+CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
+concurrent = pytest.mark.parametrize("strategy", CONCURRENT)
+WITH_PROCESSES = [name for name in NAMES if load(name).has_worker_processes]
+pytestmark = pytest.mark.usefixtures("workdir")
+OPTIONS = {
+    "segments": 4,
+    "min_segment_size": "64K",
+    "workers": 6,
+    "backoff_seconds": 0.01,
+}
+
+
+def fetched(url, strategy, **changes):
+    options = OPTIONS | changes
+    if strategy == "serial":
+        options["workers"] = 1
+    (row,) = fetch([url], strategy=strategy, **options)
+    return row
+
+
+def is_whole(row, path, version=1):
+    content = body(f"{path}#{version}", SIZE)
+    stored = (Path("downloads") / row.path).read_bytes()
+    return stored == content and row.sha256 == hashlib.sha256(content).hexdigest()
+
+
+def left_over():
+    known = ("lock", "holder.json", "manifest.sqlite")
+    return [
+        path
+        for path in files_below("downloads")
+        if not path.endswith("~f") and not path.endswith(known)
+    ]
+
+
+def ranges(odd):
+    return [headers["range"] for _, headers in odd.requests if "range" in headers]
+
+
+# As soon as the part is there.
+FILL = (
+    "(while ! ls small/out/*/steady/*.part >/dev/null 2>&1; do sleep 0.02; done; "
+    "dd if=/dev/zero of=small/fill bs=4k 2>/dev/null)"
+)
+
+
+@every_strategy
+def test_the_file_comes_whole_and_nothing_else_lies_there(odd, strategy):
+    path = f"/steady/{KIB}"
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None, row.detail
+    assert is_whole(row, path)
+    assert (row.bytes, row.attempts) == (SIZE, 1)
+    assert left_over() == []
+
+
+@concurrent
+def test_several_connections_share_the_work(odd, strategy):
+    row = fetched(odd.url(f"/steady/{2 * KIB}"), strategy)
+
+    assert row.error is None
+    assert 2 <= odd.peak_in_flight <= 4 + UNNOTICED
+    assert len(ranges(odd)) >= 2
+
+
+@concurrent
+@pytest.mark.parametrize("per_host", [1, 2])
+def test_per_host_holds_for_segments_too(odd, strategy, per_host):
+    row = fetched(odd.url(f"/steady/{KIB}"), strategy, per_host=per_host)
+
+    assert row.error is None
+    assert odd.peak_in_flight <= per_host + UNNOTICED
+
+
+@every_strategy
+def test_a_small_file_costs_no_further_request(odd, strategy):
+    row = fetched(odd.url("/steady/127"), strategy)
+
+    assert row.error is None
+    assert odd.hits.total() == 1
+    assert ranges(odd) == []
+
+
+@every_strategy
+@pytest.mark.parametrize("path", ["/chunked/3000000", "/etag-weak/10", "/gzip/3000000"])
+def test_what_cannot_be_divided_is_not(odd, strategy, path):
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None
+    assert ranges(odd) == []
+
+
+@every_strategy
+def test_a_server_that_ignores_ranges_gives_the_file_all_the_same(odd, strategy):
+    path = f"/steady/{KIB}/plain"
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None, row.detail
+    assert is_whole(row, path)
+    assert left_over() == []
+
+
+@every_strategy
+def test_a_server_that_limits_connections_is_content_with_fewer(odd, strategy):
+    path = f"/steady/{KIB}/limit/2"
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None, row.detail
+    assert is_whole(row, path)
+    assert left_over() == []
+
+
+@every_strategy
+@pytest.mark.parametrize("k", [2, 3, 4])
+def test_a_file_that_changes_meanwhile_is_begun_again(odd, strategy, k):
+    path = f"/steady/{KIB}/changes/{k}"
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None, row.detail
+    assert is_whole(row, path, 1 if odd.hits.total() < k else 2)
+    assert left_over() == []
+
+
+@every_strategy
+def test_a_wanted_checksum_is_enforced(odd, strategy):
+    path = f"/steady/{KIB}"
+    wanted = hashlib.sha256(body(f"{path}#1", SIZE)).hexdigest()
+    odd.release()
+
+    assert fetched(f"{odd.url(path)} sha256={wanted}", strategy).error is None
+    wrong = fetched(f"{odd.url(path)} sha256={'0' * 64}", strategy, output="elsewhere")
+    assert wrong.error == "checksum"
+
+
+@every_strategy
+def test_a_stopped_run_is_gone_on_with_where_it_was(odd, strategy):
+    path = f"/steady/{KIB}"
+    options = OPTIONS | {"workers": 1} if strategy == "serial" else OPTIONS
+    with running([odd.url(path)], strategy=strategy, **options) as (session, report):
+        wait_until(lambda: part_bytes() > SIZE // 4)
+        session.stop()
+        assert [row.error for row in report.result()] == ["interrupted"]
+    seen = len(odd.requests)
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None
+    assert is_whole(row, path)
+    assert all(first_byte(headers) > 0 for _, headers in odd.requests[seen:])
+    assert left_over() == []
+
+
+@every_strategy
+def test_a_killed_run_is_gone_on_with_where_it_was(odd, workdir, strategy):
+    path = f"/steady/{KIB}"
+    process = started(odd.url(path), strategy, workdir)
+    wait_until(lambda: part_bytes() > SIZE // 4)
+    children = descendants(process.pid)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: not any(map(is_alive, children)))
+    seen = len(odd.requests)
+    # Whether it is asked to divide the file or not: the map says what is there.
+    row = fetched(odd.url(path), strategy, segments=1)
+
+    assert row.error is None
+    assert is_whole(row, path)
+    assert all(first_byte(headers) > 0 for _, headers in odd.requests[seen:])
+    assert left_over() == []
+
+
+@pytest.mark.parametrize("strategy", WITH_PROCESSES)
+def test_a_killed_workers_bytes_are_fetched_by_others(odd, workdir, strategy):
+    path = f"/steady/{KIB}"
+    process = started(odd.url(path), strategy, workdir)
+    wait_until(lambda: part_bytes() > SIZE // 8)
+    workers = [pid for pid in descendants(process.pid) if is_a_worker(pid)]
+    for pid in workers[:2]:
+        subprocess.run(["kill", "-9", str(pid)], check=False)
+
+    assert process.wait(60) == 0
+    (file,) = Path("downloads").rglob("*~f")
+    assert file.read_bytes() == body(f"{path}#1", SIZE)
+    assert left_over() == []
+
+
+def is_a_worker(pid):
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return any(mark in command for mark in (b"spawn_main", b"strategies."))
+
+
+def started(url, strategy, workdir):
+    command = [sys.executable, "-m", "downloader", "fetch", url, "-q", "-s", strategy]
+    return subprocess.Popen(
+        [*command, "-j", "6", "--segments", "4", "--min-segment-size", "64K"],
+        cwd=workdir,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def wait_until(condition):
+    until = time.monotonic() + CHILD_SECONDS + 30
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.005)
+
+
+def part_bytes():
+    """What of the part is on the disk: it has holes where others are still to write."""
+    found = Path("downloads").rglob("*.part")
+    return sum(path.stat().st_blocks * 512 for path in found)
+
+
+def first_byte(headers):
+    """Where the asked range begins; 0 without one."""
+    return int(headers.get("range", "bytes=0-")[6:].partition("-")[0])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small disk")
+@every_strategy
+def test_a_disk_that_fills_up_meanwhile_fails_the_file_and_no_more(
+    odd, workdir, strategy
+):
+    """Room is asked for before; somebody else takes it while the file comes."""
+    url = odd.url(f"/steady/{KIB}")
+    fetching = [sys.executable, "-m", "downloader", "fetch", url, "-q", "-s", strategy]
+    flags = ["-j", "6", "--segments", "4", "--min-segment-size", "64K"]
+    run = shlex.join([*fetching, *flags, "-o", "small/out", "--retries", "0"])
+    command = (
+        "mkdir small && mount -t tmpfs -o size=4m tmpfs small && "
+        f"{{ {FILL} & {run} --report report.json; }}"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", command],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    (row,) = json.loads((workdir / "report.json").read_text())["results"]
+    assert row["error"] == "disk"
+    assert "No space left" in row["detail"]
