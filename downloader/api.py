@@ -7,7 +7,6 @@ talk through queues, so that a slow consumer never stops a transfer.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import queue
 import sys
@@ -96,7 +95,7 @@ def _loop_is_running() -> bool:
     if "asyncio" not in sys.modules:
         return False
     try:
-        asyncio.get_running_loop()
+        sys.modules["asyncio"].get_running_loop()
     except RuntimeError:
         return False
     return True
@@ -208,6 +207,8 @@ class Downloader:
     ) -> None:
         if error is not None:
             self.stop()
+        import asyncio  # a program that awaits has it already
+
         await asyncio.to_thread(self.close)
 
     def __exit__(
@@ -263,6 +264,8 @@ class Downloader:
 
     async def astream(self, urls: Iterable[str | Request]) -> AsyncIterator[Outcome]:
         """`stream` for async code; the event loop is never blocked."""
+        import asyncio
+
         loop = asyncio.get_running_loop()
         there_is_news = asyncio.Event()
 

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 # Files of which a word is said each; of the others, how many there were.
 MOST_WORDS = 5
+# Folders of which it is remembered whether the run has made them.
+MOST_FOLDERS = 4_096
 
 
 _FINAL = {Action.SKIP, Action.ADOPT, Action.EXISTS}
@@ -111,6 +113,7 @@ class Holdings:
         self._inspector: Inspector[tuple[Entry, Case]] = Inspector(root, wake)
         self._lost: Inspector[_Lost] = Inspector(root, wake)
         self._words = 0
+        self._new_folders: dict[str, bool] = {}
 
     # What is there
 
@@ -283,8 +286,23 @@ class Holdings:
                 intent = self._manifest.intent(entry.path)
             except ManifestError as error:
                 self._give_up(error)
-        stamp = self._folder.stamp(entry.path)
+        stamp = None if self._is_new(entry.path) else self._folder.stamp(entry.path)
         return Case(entry.identity, entry.checksum, stamp, record, intent)
+
+    def _is_new(self, path: str) -> bool:
+        """True if the file's folder was not there when the run first came to it.
+
+        What is in there is this run's own; whatever somebody else puts there meanwhile
+        is found by whoever gives a file its name, which looks again.
+        """
+        folder = path.rpartition("/")[0]
+        is_new = self._new_folders.get(folder)
+        if is_new is None:
+            if len(self._new_folders) >= MOST_FOLDERS:
+                self._new_folders.clear()
+            is_new = bool(folder) and self._folder.is_missing(folder)
+            self._new_folders[folder] = is_new
+        return is_new
 
     def _follow(
         self, entry: Entry, case: Case, decision: Decision, sha256: str | None = None

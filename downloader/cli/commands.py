@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -103,6 +102,8 @@ def _demo(invocation: Invocation, interruptions: Interruptions) -> int:
             settings, f"the files, compared with the site's, are in {settings.output}"
         )
         return status
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="downloader-demo-") as folder:
         settings = _settings(invocation, {**invocation.flags, "output": folder})
         status = _run_demo(settings, own, interruptions)

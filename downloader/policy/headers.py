@@ -6,6 +6,7 @@ import base64
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -126,6 +127,14 @@ _DANGEROUS = re.compile(r"[\0\r\n]")
 MOST_HEAD_BYTES = 256 << 10
 
 
+@lru_cache(maxsize=1_024)
+def _key(name: str) -> str:
+    """A field's name in lower case; the same few come again and again."""
+    if not _TOKEN.fullmatch(name):
+        raise ValueError(name)
+    return name.lower()
+
+
 def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.2).
 
@@ -136,12 +145,12 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     joined: dict[str, str] = {}
     size_bytes = 0
     for name, value in pairs:
-        if not _TOKEN.fullmatch(name) or _DANGEROUS.search(value):
+        key = _key(name)
+        if _DANGEROUS.search(value):
             raise ValueError(name)
         size_bytes += len(name) + len(value) + 4
         if size_bytes > MOST_HEAD_BYTES:
             raise ValueError(name)
-        key = name.lower()
         joined[key] = f"{joined[key]}, {value}" if key in joined else value
     return joined
 
@@ -150,6 +159,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 _STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|[23]) ([0-9]{3})(?: [^\r\n]*)?\r?\n")
 
 
+@lru_cache(maxsize=64)
 def status_line(line: bytes) -> tuple[str, int]:
     """The version, `1.1` say, and the code in a status line.
 
@@ -164,7 +174,7 @@ def status_line(line: bytes) -> tuple[str, int]:
 
 # A line of a head as it mostly is; what does not fit is looked at piece by piece.
 _PLAIN_FIELD = re.compile(
-    rb"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*\r?\n",
+    r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*\r?\n",
     re.MULTILINE,
 )
 
@@ -175,13 +185,10 @@ def parse(lines: list[bytes]) -> dict[str, str]:
     Raises:
         ValueError: As for `fields`, or one of them has no colon.
     """
-    text = b"".join(lines)
+    text = b"".join(lines).decode("latin-1")
     found = _PLAIN_FIELD.findall(text)
     if len(found) == len(lines) and len(text) <= MOST_HEAD_BYTES:
-        plain = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in found
-        }
+        plain = {_key(name): value for name, value in found}
         if len(plain) == len(lines):
             return plain
     return fields(_pairs(lines))

@@ -8,6 +8,7 @@ normal form of RFC 3986 §6.2.2. Nothing here resolves a name or opens a connect
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -117,6 +118,8 @@ class Url(NamedTuple):
         return f"{self.scheme}://{self.host_key}"
 
 
+# Once as a line is taken in and once as it is sent, a few hundred lines later.
+@lru_cache(maxsize=2_048)
 def parse(text: str) -> Url:
     """The URL that a text stands for, repaired where a browser would repair it.
 

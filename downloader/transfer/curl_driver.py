@@ -29,7 +29,6 @@ from downloader.transfer.limits import (
     MOST_LINE_BYTES,
 )
 from downloader.transfer.sockets import Sockets
-from downloader.transfer.tls import trusted
 from downloader.transfer.transfer import SHORT_LEAD_BYTES, Transfer
 from downloader.transfer.watch import Watch, sweep_seconds
 
@@ -258,6 +257,8 @@ class _Trust:
         """Set it on a handle, for servers and for proxies."""
         if self._found is None:
             # Never libcurl's own: its OpenSSL reads the host's settings.
+            from downloader.transfer.tls import trusted
+
             self._found = trusted(self._plan.cacert)
         file, folder = self._found
         for option, value in (

@@ -14,7 +14,6 @@ from downloader.policy.proxies import proxy_for
 from downloader.policy.rate import TokenBucket
 from downloader.transfer import faults
 from downloader.transfer.resolver import Resolver
-from downloader.transfer.tls import make_context
 
 if TYPE_CHECKING:
     import ssl
@@ -45,6 +44,8 @@ class Engine:
     @cached_property
     def tls(self) -> ssl.SSLContext:
         """The TLS context, made at the first https request: it costs 10 to 20 ms."""
+        from downloader.transfer.tls import make_context
+
         return make_context(self.plan.cacert, verifies=self.plan.verifies_tls)
 
     def permitted(self, host: str, addresses: list[str]) -> list[str]:

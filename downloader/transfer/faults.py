@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import ssl
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
@@ -78,6 +77,8 @@ def timeout(complaint: str) -> TransportError:
 
 def reason(errors: Iterable[BaseException | None]) -> str | None:
     """What OpenSSL or the system says of the first error that has something to say."""
+    import ssl  # 12 ms, which a run without an error need not pay
+
     # Only OpenSSL gives its errors these attributes; one made in Python has none.
     known = [error for error in errors if isinstance(error, OSError)]
     for error in known:

@@ -106,6 +106,16 @@ class Folder:
             return None
         return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
 
+    def is_missing(self, folder: str) -> bool:
+        """True if there is no such folder below it, so that nothing can be in there."""
+        try:
+            self.find(f"{folder}/.")
+        except FileNotFoundError:
+            return True
+        except DiskError:
+            return False
+        return False
+
     def open_file(self, path: str) -> int:
         """A descriptor of the plain file under a relative path, for reading.
 
