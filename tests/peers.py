@@ -34,6 +34,19 @@ http {{
   }}
 }}
 """
+NGINX_HTTP2 = """
+{user} daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;
+events {{ worker_connections 256; }}
+http {{
+  log_format protocol '$server_protocol $connection'; access_log {folder}/access.log protocol;
+  client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  server {{
+    listen 127.0.0.1:{port} ssl http2; root {root};
+    ssl_certificate {pem}; ssl_certificate_key {pem};
+  }}
+}}
+"""
 APACHE = """
 ServerName localhost
 ServerRoot /usr/lib/apache2
@@ -154,16 +167,19 @@ def _configured(folder, text, **values):
 
 def nginx(folder, root):
     port, path = _configured(folder, NGINX, root=root, user="user root;")
-    argv = [
-        program("nginx"),
-        "-p",
-        str(folder),
-        "-c",
-        path,
-        "-e",
-        f"{folder}/error.log",
-    ]
-    return started(argv, folder, port)
+    return started(_nginx(folder, path), folder, port)
+
+
+def nginx_http2(folder, root, pem):
+    folder.mkdir()
+    more = {"root": root, "pem": pem, "user": "user root;"}
+    port, path = _configured(folder, NGINX_HTTP2, **more)
+    return started(_nginx(folder, path), folder, port, "https")
+
+
+def _nginx(folder, path):
+    options = ["-p", str(folder), "-c", path, "-e", f"{folder}/error.log"]
+    return [program("nginx"), *options]
 
 
 def apache(folder, root):

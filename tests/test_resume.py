@@ -18,7 +18,7 @@ from downloader.cli import main
 from downloader.errors import FolderLocked
 from downloader.strategies.contract import NAMES
 
-SIZE = 300_000
+SIZE = 3_000_000
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
 pytestmark = pytest.mark.usefixtures("workdir")
 

@@ -1,8 +1,8 @@
 """What a part file may be gone on with under: `DIR/.downloader/parts/`, a file for each.
 
-Written by whoever writes the part, after the part is made and before its first byte, and
-removed before the part is made anew: whenever the process dies, a record describes the
-bytes beside it, or there is none. Small bodies are written in one go and have none.
+Written by whoever writes the part, after the part is made, and removed before the part is
+made anew: whenever the process dies, a record describes the bytes beside it, or there is
+none. Bodies of up to a MiB have none while they come: to write it takes as long as they do.
 """
 
 from __future__ import annotations

@@ -62,11 +62,11 @@ if TYPE_CHECKING:
     from downloader.transfer.plan import Plan
 
 # A body of at most this much is written in one go: two calls fewer for each small file.
-SMALL_BYTES = 64 << 10
+SMALL_BYTES = 128 << 10
 # Progress is told of larger bodies only, and not more often than this.
 MOVED_SECONDS = 0.2
-# Whether a larger body finds room is asked before it is written; for others that would
-# cost more than it tells.
+# Whether a larger body finds room is asked before it is written, and under what its part
+# may be gone on with is written down; for others that would cost more than it saves.
 LARGE_BYTES = 1 << 20
 # A part of at most this much is hashed where one stands: a thread would cost more.
 SHORT_LEAD_BYTES = 4 << 20
@@ -109,6 +109,7 @@ class Transfer:
         "_take",
         "_tell",
         "_told_at",
+        "_wants_record",
         "patience",
         "result",
     )
@@ -146,7 +147,7 @@ class Transfer:
         self._is_first = attempt.number == 1 and not (
             attempt.replaces or attempt.partial or plan.is_durable
         )
-        self._is_small = False
+        self._is_small = self._wants_record = False
         self._pending: list[bytes] = []
         self._received_bytes = self._earlier_bytes = 0
         self.patience = Patience(
@@ -306,6 +307,9 @@ class Transfer:
             offset = self._receive.offset_bytes
             self._exchange.check_size(offset + self._received_bytes, size_bytes)
             self._part.write(data)
+            if self._wants_record and self._received_bytes > LARGE_BYTES:
+                self._wants_record = False
+                self._record_part()
             self._tell_progress(now)
         pause_seconds = self._take(size_bytes, now)
         if pause_seconds:
@@ -396,7 +400,7 @@ class Transfer:
         if (verdict.expected_bytes or 0) > LARGE_BYTES:
             self._folder.check_room(self._attempt.path, verdict.expected_bytes or 0)
         # An old record goes before its bytes do, a new one comes before its bytes.
-        if not verdict.offset_bytes and (self._is_recorded or self._is_large()):
+        if not (verdict.offset_bytes or self._is_first):
             part_record.erase(self._folder, self._attempt.path)
             self._is_recorded = False
         expected = verdict.expected_bytes
@@ -409,6 +413,8 @@ class Transfer:
             self._divide()
         elif self._is_large():
             self._record_part()
+        else:
+            self._wants_record = expected is None
         self.patience.receiving(time.monotonic())
         return True
 
@@ -437,7 +443,7 @@ class Transfer:
     def _is_large(self) -> bool:
         assert self._receive is not None
         offset, expected, *_ = self._receive
-        return expected is None or offset + expected > SMALL_BYTES
+        return expected is not None and offset + expected > LARGE_BYTES
 
     def _partial(self) -> Partial | None:
         """What the part may be gone on with under; None if it may not."""
