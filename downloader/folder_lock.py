@@ -22,12 +22,18 @@ if sys.platform == "win32":
     def _lock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
 else:
     # `filelock` would do as well, but takes 40 ms to import: a third of a short run.
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 class _Holder(msgspec.Struct, frozen=True):
@@ -72,6 +78,8 @@ class FolderLock:
         """Let go of it; called again it does nothing."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
+            # Not by closing alone: a child that is being made has a copy for a moment.
+            _unlock(descriptor)
             os.close(descriptor)
 
 

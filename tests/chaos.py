@@ -34,8 +34,16 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from downloader.policy.naming import name
 from downloader.policy.urls import parse
 
-STRATEGIES = ("serial", "threads", "processes", "subprocess", "asyncio")
-HAS_WORKERS = ("processes", "subprocess")
+STRATEGIES = (
+    "serial",
+    "threads",
+    "processes",
+    "subprocess",
+    "asyncio",
+    "curl",
+    "multicore",
+)
+HAS_WORKERS = ("processes", "subprocess", "multicore")
 KILLS = ("parent", "parent", "parent", "worker", "worker", "stop", "stop-twice")
 CHILD_SECONDS = 5.0
 

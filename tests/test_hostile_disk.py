@@ -108,14 +108,14 @@ def planted(kind, path, victim):
 
 @every_strategy
 @pytest.mark.parametrize("kind", ["folder", "link", "pipe"])
-@pytest.mark.parametrize("where", ["100000~f", "100000~f.part"])
+@pytest.mark.parametrize("where", ["200000~f", "200000~f.part"])
 def test_what_is_planted_stays_and_harms_nobody_else(
     odd, workdir, strategy, kind, where
 ):
     (workdir / "victim").write_bytes(b"not ours")
     host = workdir / f"downloads/127.0.0.1_{odd.port}/ok"
     planted(kind, host / where, workdir / "victim")
-    hit, other = fetch([odd.url("ok/100000"), odd.url("ok/11")], strategy=strategy)
+    hit, other = fetch([odd.url("ok/200000"), odd.url("ok/11")], strategy=strategy)
 
     assert (hit.error, other.error) == ("disk", None)
     assert (workdir / "victim").read_bytes() == b"not ours"

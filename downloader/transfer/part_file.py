@@ -312,6 +312,8 @@ class PartFile:
         self._end_digest()
         if self._fd is not None:
             descriptor, self._fd = self._fd, None
+            # Closing alone would not do while a child that is being made has a copy.
+            _unlock(descriptor)
             os.close(descriptor)
 
 
@@ -357,6 +359,12 @@ def _lock(descriptor: int, *, is_shared: bool = False) -> bool:
     except OSError:
         return True  # a file system without locks
     return True
+
+
+def _unlock(descriptor: int) -> None:
+    if fcntl is not None:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def _refuse_irregular(name: str, parent: int | None, path: str) -> bool:
