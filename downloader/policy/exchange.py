@@ -210,7 +210,7 @@ class Exchange:
     ) -> Verdict:
         if status in _REDIRECTS and "location" in answer:
             return self._judge_redirect(answer["location"])
-        if status in _WHOLE and self._span is not None and self._asks_on():
+        if status in _WHOLE and self._span is not None:
             return self._judge_undivided(self._require_partial(), answer)
         if status in _WHOLE:
             return self._judge_whole(status, answer)
@@ -344,10 +344,13 @@ class Exchange:
             ErrorKind.PROTOCOL, f"the content coding {shown!r} was not asked for"
         )
 
-    @staticmethod
-    def _judge_undivided(partial: Partial, answer: dict[str, str]) -> Failure:
-        """The whole file where some bytes of it were asked for (RFC 9110 §14.2, §13.1.5)."""
-        if headers.strong_validator(answer) == partial.validator:
+    def _judge_undivided(self, partial: Partial, answer: dict[str, str]) -> Failure:
+        """The whole file where some bytes of it were asked for (RFC 9110 §14.2, §13.1.5).
+
+        Or where they were not, because the answer is another URL's than the part.
+        """
+        is_same = headers.strong_validator(answer) == partial.validator
+        if is_same and self._asks_on():
             return Failure(ErrorKind.PROTOCOL, "the server sends no ranges of the file")
         return begin_again("the file changed while parts of it were fetched")
 

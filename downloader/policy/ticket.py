@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from downloader.models import Attempt
-from downloader.policy import retry
+from downloader.policy import retry, urls
 
 if TYPE_CHECKING:
     from downloader.models import AttemptResult, Entry, Failure, Partial, Saved
@@ -73,15 +73,17 @@ class Ticket:
     def next_helper(self, attempt_id: int) -> Attempt:
         """An attempt that joins in fetching the file."""
         assert self.partial is not None
+        # Redirects led there; what holds after one holds for those who skip it, too.
+        was_led = self.partial.url != self.entry.url
         return Attempt(
             attempt_id,
             self.partial.url,
             self.entry.path,
             max(1, self.history.number),
-            self.hops,
+            max(self.hops, int(was_led)),
             self.entry.credentials,
             self.partial,
-            self.origin,
+            urls.parse(self.entry.url).origin if was_led else self.origin,
             self.entry.checksum,
             replaces=self.entry.replaces or self.history.losses > 0,
             joins=True,

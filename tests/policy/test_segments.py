@@ -121,6 +121,17 @@ class TestExchange:
         assert isinstance(verdict, Failure)
         assert verdict.kind == kind
 
+    def test_another_urls_whole_file_is_none_of_the_part(self) -> None:
+        attempt = frontier().take(0.0, 1)[0]
+        exchange = Exchange(attempt, HeaderRules(), 20)
+        elsewhere = Partial(0, '"v1"', 1000, "http://a.test/other", is_divided=True)
+        exchange.ask_for(elsewhere, 100, 200)
+        assert "Range" not in exchange.request_fields()
+        answer = {"content-length": "1000", "etag": '"v1"'}
+        verdict = exchange.judge_head(200, answer, NOON)
+        assert isinstance(verdict, Failure)
+        assert verdict.kind == "http_416"
+
     @pytest.mark.parametrize(
         ("field", "divides"),
         [
@@ -194,6 +205,14 @@ class TestFrontier:
         made, _ = self.divided()
         (helper,) = made.take(0.0, 1)
         assert (helper.url, helper.partial) == (PART.url, PART)
+
+    def test_a_helper_has_no_more_rights_than_who_was_redirected(self) -> None:
+        made = frontier()
+        (first,) = made.take(0.0, 1)
+        made.divide(first.id, Partial(0, '"v1"', 1000, "http://a.test/led"), 4)
+        (helper,) = made.take(0.0, 1)
+        assert (helper.url, helper.hops) == ("http://a.test/led", 1)
+        assert helper.origin == "http://a.test:80"
 
     def test_the_file_is_there_once(self) -> None:
         made, first = self.divided()
