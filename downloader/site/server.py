@@ -175,11 +175,11 @@ async def _write(
     loop = asyncio.get_running_loop()
     began, sent = loop.time(), 0
     for chunk in chunks:
-        await answer.write(chunk)
         sent += len(chunk)
         if rate:
             # Counted from the start, so that late wake-ups do not add up.
             await asyncio.sleep(began + sent / rate - loop.time())
+        await answer.write(chunk)
 
 
 def _wish(query: str, name: str, default: float) -> float:
