@@ -140,7 +140,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
             seen; None where the system does not tell.
         worker_memory_bytes: What the run added to the process before it, for each
             worker; None as above.
-        startup_seconds: A run of one file without delay: what starting workers costs.
+        startup_seconds: A run just before it of a tiny file for each worker, 16 at most,
+            without delay: what starting workers costs.
         voluntary_switches: Context switches while waiting, of all its processes.
         involuntary_switches: Those that the scheduler forced.
         ticker_lag_seconds: How late a thread that sleeps 10 ms at a time was waked, the
