@@ -1,0 +1,113 @@
+"""Claims 4 and 8: Python code that only computes, by every mechanism."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from downloader.bench.experiments.findings import Computing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["compute", "measure", "serve_child"]
+
+# The work of one round by one worker alone; long against a hand-over, short enough for
+# many rounds.
+_ROUND_SECONDS = 0.25
+
+
+def compute(steps: int) -> int:
+    """Plain Python arithmetic: never waits, never lets go of the interpreter's lock."""
+    total = 0
+    for number in range(steps):
+        total = (total * 31 + number) % 1_000_003
+    return total
+
+
+def serve_child() -> None:
+    """A child program: a number of steps comes in a line, the result goes out."""
+    for line in sys.stdin:
+        sys.stdout.write(f"{compute(int(line))}\n")
+        sys.stdout.flush()
+
+
+def measure(workers: int, rounds: int, seed: int) -> Computing:
+    """Rounds of the same work by all mechanisms, in random order; workers are warm."""
+    steps = _steps_for(_ROUND_SECONDS / workers)
+    seconds: dict[str, list[float]] = {}
+    utilisation: list[float] = []
+    context = multiprocessing.get_context("spawn")
+    children = [_spawn() for _ in range(workers)]
+    with (
+        ThreadPoolExecutor(workers) as threads,
+        ProcessPoolExecutor(workers, mp_context=context) as processes,
+    ):
+        pieces = [steps] * workers
+        arms: dict[str, Callable[[], object]] = {
+            "serial": lambda: [compute(piece) for piece in pieces],
+            "threads": lambda: list(threads.map(compute, pieces)),
+            "processes": lambda: list(processes.map(compute, pieces)),
+            "child programs": lambda: _ask_all(children, pieces),
+            "one child program": lambda: [_ask_all(children[:1], [p]) for p in pieces],
+        }
+        _warm(arms)
+        chance = random.Random(seed)  # noqa: S311 - an order of runs
+        for _ in range(rounds):
+            for name in chance.sample(list(arms), len(arms)):
+                wall, cpu = _timed(arms[name])
+                seconds.setdefault(name, []).append(wall)
+                if name == "threads":
+                    utilisation.append(cpu / wall)
+    for child in children:
+        child.communicate()
+    return Computing(seconds=seconds, thread_utilisation=utilisation, workers=workers)
+
+
+def _warm(arms: dict[str, Callable[[], object]]) -> None:
+    for _ in range(2):
+        for arm in arms.values():
+            arm()
+
+
+def _steps_for(seconds: float) -> int:
+    """How many steps take so long on one core; the fastest of some tries is the truest."""
+    steps = 20_000
+    fastest = min(_timed(lambda: compute(steps))[0] for _ in range(10))
+    return max(1, int(steps * seconds / fastest))
+
+
+def _timed(arm: Callable[[], object]) -> tuple[float, float]:
+    """Wall time, and this process's CPU time in it."""
+    cpu, began = time.process_time(), time.perf_counter()
+    arm()
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+def _spawn() -> subprocess.Popen[str]:
+    code = (
+        "from downloader.bench.experiments.computing import serve_child; serve_child()"
+    )
+    return subprocess.Popen(  # noqa: S603 - this interpreter, this module
+        [sys.executable, "-P", "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _ask_all(children: list[subprocess.Popen[str]], pieces: list[int]) -> list[int]:
+    for child, piece in zip(children, pieces, strict=True):
+        assert child.stdin is not None
+        child.stdin.write(f"{piece}\n")
+        child.stdin.flush()
+    answers = []
+    for child in children:
+        assert child.stdout is not None
+        answers.append(int(child.stdout.readline()))
+    return answers
