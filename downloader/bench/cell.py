@@ -39,6 +39,8 @@ class CellJob(msgspec.Struct, frozen=True, kw_only=True):
         urls: What to fetch; or the pieces, if there is a `work`.
         sources: Lists as the command takes them, in place of `urls`.
         warm_up: Tiny files to fetch beforehand; empty to load modules only.
+        is_start_timed: False to warm up with one worker, which is quicker and says
+            nothing of what starting all of them takes.
         settings: What a user's own list is to be fetched under; None for a site that
             is nobody's: no limit a host, no proxy.
         work: Work for the bare mechanism; None to fetch by the engine.
@@ -50,6 +52,7 @@ class CellJob(msgspec.Struct, frozen=True, kw_only=True):
     urls: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     warm_up: tuple[str, ...] = ()
+    is_start_timed: bool = True
     settings: Settings | None = None
     work: Work | None = None
 
@@ -108,7 +111,8 @@ def _prepare_engine(job: CellJob) -> Callable[[], CellReport]:
     from downloader.strategies.contract import load
 
     load(job.strategy)
-    startup_seconds = _warm_up(job) if job.warm_up else None
+    warm_seconds = _warm_up(job) if job.warm_up else None
+    startup_seconds = warm_seconds if job.is_start_timed else None
     settings = _settings(job, "run")
 
     def measure() -> CellReport:
@@ -124,8 +128,9 @@ def _prepare_engine(job: CellJob) -> Callable[[], CellReport]:
 
 
 def _warm_up(job: CellJob) -> float:
-    warm = msgspec.structs.replace(job, urls=job.warm_up, sources=())
-    settings = _settings(job, "warm-up")
+    workers = job.workers if job.is_start_timed else 1
+    warm = msgspec.structs.replace(job, urls=job.warm_up, sources=(), workers=workers)
+    settings = _settings(warm, "warm-up")
     began = time.perf_counter()
     _fetch(warm, settings)
     return time.perf_counter() - began

@@ -22,7 +22,7 @@ from downloader.bench.works import Done, Work, perform, process_cpu, run_stage
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["NAMES", "Ran", "run"]
+__all__ = ["ELSEWHERE", "NAMES", "Ran", "run"]
 
 _CHILD = "downloader.bench.mechanism_child"
 
@@ -183,3 +183,6 @@ _RUNS: dict[str, Callable[[int, Work, Sequence[str]], Ran]] = {
 
 NAMES = tuple(_RUNS)
 """The strategies whose mechanism is at hand here."""
+
+ELSEWHERE = ("processes", "subprocess")
+"""Those whose workers are processes of their own."""

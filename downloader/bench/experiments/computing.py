@@ -19,7 +19,7 @@ __all__ = ["compute", "measure", "serve_child"]
 
 # The work of one round by one worker alone; long against a hand-over, short enough for
 # many rounds.
-_ROUND_SECONDS = 0.25
+_ROUND_SECONDS = 0.16
 
 
 def compute(steps: int) -> int:
@@ -56,7 +56,10 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
             "child programs": lambda: _ask_all(children, pieces),
             "one child program": lambda: [_ask_all(children[:1], [p]) for p in pieces],
         }
-        _warm(arms)
+        # Each of the pool's processes is held until all are there.
+        list(processes.map(time.sleep, [0.2] * workers))
+        for arm in arms.values():
+            arm()
         chance = random.Random(seed)  # noqa: S311 - an order of runs
         for _ in range(rounds):
             for name in chance.sample(list(arms), len(arms)):
@@ -67,12 +70,6 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
     for child in children:
         child.communicate()
     return Computing(seconds=seconds, thread_utilisation=utilisation, workers=workers)
-
-
-def _warm(arms: dict[str, Callable[[], object]]) -> None:
-    for _ in range(2):
-        for arm in arms.values():
-            arm()
 
 
 def _steps_for(seconds: float) -> int:
