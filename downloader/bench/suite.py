@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import random
 import tempfile
 import time
@@ -29,6 +30,7 @@ from downloader.bench.load import LoadJob, LoadReport
 from downloader.bench.mechanisms import ELSEWHERE
 from downloader.bench.result import BenchResult, Cell, Mode, Workload
 from downloader.bench.runner import RUN_SECONDS, run_rounds
+from downloader.bench.spool import spool
 from downloader.bench.trials import run_trials
 from downloader.bench.verdicts import Evidence, judge
 from downloader.bench.verdicts.words import FEWEST_TO_DECIDE
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from downloader.bench.result import Verdict
-    from downloader.bench.runner import Arm, Rounds
+    from downloader.bench.runner import Arm
     from downloader.settings import Settings
 
 __all__ = ["BenchPlan", "run_bench"]
@@ -190,11 +192,13 @@ class _Suite:
     def _measure_list(self) -> None:
         plan = self._plan
         assert plan.settings is not None
-        lists = list_arms(plan.sources, plan.settings, self._strategies, plan.workers)
-        recipe = list_work(0)
-        self._measure(
-            recipe.workload, lists, recipe.budget_seconds, math.inf, _DAY_SECONDS
-        )
+        with tempfile.TemporaryDirectory(prefix="downloader-bench-") as folder:
+            path = os.path.join(folder, "urls.txt")
+            recipe = list_work(spool(plan.sources, path))
+            arms = list_arms((path,), plan.settings, self._strategies, plan.workers)
+            self._measure(
+                recipe.workload, arms, recipe.budget_seconds, math.inf, _DAY_SECONDS
+            )
 
     def _measure(
         self,
@@ -219,8 +223,6 @@ class _Suite:
             run_seconds=run_seconds,
         )
         self.notes += dict.fromkeys(rounds.failures)
-        if workload.name == "list":
-            workload = _with_files(workload, rounds)
         self._workloads.append(workload)
         self.cells += make_cells(arms, rounds, workload, self._cores, self._plan.seed)
 
@@ -251,13 +253,3 @@ class _Suite:
             server_files_per_second=limit.files_per_second,
             server_mib_per_second=limit.mib_per_second,
         )
-
-
-def _with_files(workload: Workload, rounds: Rounds) -> Workload:
-    """A list's workload with its number of files, known once it has been fetched."""
-    counts = [
-        sample.files + sample.failed
-        for samples in rounds.samples.values()
-        for sample in samples
-    ]
-    return msgspec.structs.replace(workload, files=max(counts, default=0))
