@@ -39,8 +39,8 @@ class CellJob(msgspec.Struct, frozen=True, kw_only=True):
         urls: What to fetch; or the pieces, if there is a `work`.
         sources: Lists as the command takes them, in place of `urls`.
         warm_up: Tiny files to fetch beforehand; empty to load modules only.
-        is_start_timed: False to warm up with one worker, which is quicker and says
-            nothing of what starting all of them takes.
+        is_start_timed: False to warm up in this process alone, which is quicker and
+            says nothing of what starting workers takes.
         settings: What a user's own list is to be fetched under; None for a site that
             is nobody's: no limit a host, no proxy.
         work: Work for the bare mechanism; None to fetch by the engine.
@@ -110,9 +110,15 @@ def _prepare_work(job: CellJob, work: Work) -> Callable[[], CellReport]:
 def _prepare_engine(job: CellJob) -> Callable[[], CellReport]:
     from downloader.strategies.contract import load
 
-    load(job.strategy)
-    warm_seconds = _warm_up(job) if job.warm_up else None
-    startup_seconds = warm_seconds if job.is_start_timed else None
+    has_worker_processes = load(job.strategy).has_worker_processes
+    startup_seconds = None
+    if job.warm_up and job.is_start_timed:
+        startup_seconds = _warm_up(job)
+    elif job.warm_up:
+        # This process's side is the same under every strategy; workers are new anyway.
+        name = "serial" if has_worker_processes else job.strategy
+        one = msgspec.structs.replace(job, strategy=name, warm_up=job.warm_up[:1])
+        _warm_up(one)
     settings = _settings(job, "run")
 
     def measure() -> CellReport:
@@ -128,8 +134,7 @@ def _prepare_engine(job: CellJob) -> Callable[[], CellReport]:
 
 
 def _warm_up(job: CellJob) -> float:
-    workers = job.workers if job.is_start_timed else 1
-    warm = msgspec.structs.replace(job, urls=job.warm_up, sources=(), workers=workers)
+    warm = msgspec.structs.replace(job, urls=job.warm_up, sources=())
     settings = _settings(warm, "warm-up")
     began = time.perf_counter()
     _fetch(warm, settings)

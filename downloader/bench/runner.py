@@ -84,11 +84,11 @@ def run_rounds(
         tell: Told what is measured now.
     """
     rounds = Rounds()
-    longest = 0.0
+    last_seconds = 0.0
     for number in range(1, most + 1):
         began = time.monotonic()
         bound = until if number > fewest else deadline
-        if number > 1 and began + longest > bound:
+        if number > 1 and began + last_seconds > bound:
             break
         order = chance.sample(range(len(arms)), len(arms))
         for place in order:
@@ -101,7 +101,7 @@ def run_rounds(
                 rounds.failures.append(str(error))
             else:
                 rounds.samples.setdefault(place, []).append(sample)
-        longest = max(longest, time.monotonic() - began)
+        last_seconds = time.monotonic() - began
     return rounds
 
 

@@ -31,8 +31,8 @@ from downloader.bench.mechanisms import ELSEWHERE
 from downloader.bench.result import BenchResult, Cell, Mode, Workload
 from downloader.bench.runner import RUN_SECONDS, run_rounds
 from downloader.bench.spool import spool
-from downloader.bench.trials import run_trials
-from downloader.bench.verdicts import Evidence, judge
+from downloader.bench.trials import Trials
+from downloader.bench.verdicts import CLAIMS, judge
 from downloader.bench.verdicts.words import FEWEST_TO_DECIDE
 from downloader.bench.workloads import (
     PAGE_FILES,
@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchPlan", "run_bench"]
 
-_QUICK_SECONDS, _FULL_SECONDS = 56.0, 570.0
+_QUICK_SECONDS, _FULL_SECONDS = 57.0, 570.0
 _REPEATS = {Mode.QUICK: 5, Mode.FULL: 9, Mode.LIST: 3}
 # Below so many no comparison is decided.
 _FEWEST_ROUNDS = FEWEST_TO_DECIDE
 _LOAD_SECONDS = 1.0
 # With less time left than that a workload is not begun.
-_FAIR_SECONDS = 4.0
+_FAIR_SECONDS = 5.0
 _DAY_SECONDS = 86_400.0
 
 
@@ -133,16 +133,24 @@ class _Suite:
             self._measure_list()
             return
         until = self._began + (_QUICK_SECONDS if self._is_quick else _FULL_SECONDS)
-        evidence = self._try_claims()
+        trials = Trials(is_quick=self._is_quick, seed=self._plan.seed, tell=self._tell)
+        evidence = trials.needed(
+            cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
+        )
         with Site(files=PAGE_FILES) as site, tempfile.TemporaryDirectory() as folder:
             for recipe in downloads(is_quick=self._is_quick):
                 self._measure_downloads(recipe, site.url, until)
             for recipe in () if self._is_quick else page_work():
                 arms = page_arms(recipe, site.url, self._strategies)
                 self._measure(recipe.workload, arms, recipe.budget_seconds, until)
+            if time.monotonic() + _FAIR_SECONDS < until:
+                evidence = trials.others(evidence)
             for recipe in file_work(is_quick=self._is_quick):
                 self._measure_files(recipe, folder, until)
-        self.verdicts = judge(dataclasses.replace(evidence, cells=tuple(self.cells)))
+        self.notes += trials.failures
+        evidence = dataclasses.replace(evidence, cells=tuple(self.cells))
+        self.verdicts = judge(evidence)
+        self.notes += self._unjudged()
 
     def result(self) -> BenchResult:
         """All that was found, with the doubts about it."""
@@ -160,16 +168,10 @@ class _Suite:
             warnings=(*self.notes, *doubts(machine, self._cores, self.cells)),
         )
 
-    def _try_claims(self) -> Evidence:
-        evidence, failures = run_trials(
-            cores=self._cores,
-            is_gil_enabled=self._machine.is_gil_enabled,
-            is_quick=self._is_quick,
-            seed=self._plan.seed,
-            tell=self._tell,
-        )
-        self.notes += failures
-        return evidence
+    def _unjudged(self) -> list[str]:
+        judged = {verdict.number for verdict in self.verdicts}
+        missing = ", ".join(str(number) for number in CLAIMS if number not in judged)
+        return [f"nothing was measured for claims {missing}"] if missing else []
 
     def _measure_downloads(self, recipe: Recipe, origin: str, until: float) -> None:
         arms = download_arms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -14,72 +15,74 @@ from downloader.bench.verdicts import Evidence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["run_trials"]
+__all__ = ["Trials"]
 
 _TRIAL_SECONDS = 90.0
 _Finding = TypeVar("_Finding", bound=msgspec.Struct)
 
 
-def run_trials(
-    *,
-    cores: int,
-    is_gil_enabled: bool,
-    is_quick: bool,
-    seed: int,
-    tell: Callable[[str], None],
-) -> tuple[Evidence, list[str]]:
-    """All experiments, and a message for each that failed."""
-    trials = _Trials(tell)
-    compute = ExperimentJob(
-        name="computing",
-        rounds=6 if is_quick else 15,
-        workers=max(2, cores),
-        seed=seed,
-    )
-    rounds = 3 if is_quick else 9
-    evidence = Evidence(
-        cores=cores,
-        is_gil_enabled=is_gil_enabled,
-        computing=trials.run(compute, findings.Computing),
-        starting=trials.run(
-            ExperimentJob(name="starting", rounds=rounds), findings.Starting
-        ),
-        sharing=trials.run(
-            ExperimentJob(name="sharing", rounds=rounds), findings.Sharing
-        ),
-        futures=trials.run(ExperimentJob(name="futures"), findings.Futures),
-        deadlock=trials.run(ExperimentJob(name="deadlock"), findings.Deadlock),
-        passing=trials.run(
-            ExperimentJob(name="passing", rounds=rounds), findings.Passing
-        ),
-        memory=_memory(trials, repeats=2 if is_quick else 6),
-    )
-    return evidence, trials.failures
-
-
-def _memory(trials: _Trials, repeats: int) -> dict[str, list[findings.Memory]]:
-    found: dict[str, list[findings.Memory]] = {}
-    for _ in range(repeats):
-        for kind in memory_use.kinds():
-            job = ExperimentJob(name="memory", kind=kind)
-            one = trials.run(job, findings.Memory)
-            if one is not None:
-                found.setdefault(kind, []).append(one)
-    return found
-
-
-class _Trials:
+class Trials:
     """Runs experiments one after another and collects what went wrong.
 
     Attributes:
         failures: A message for each that did not come about.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
+    def __init__(
+        self, *, is_quick: bool, seed: int, tell: Callable[[str], None]
+    ) -> None:
         self.failures: list[str] = []
+        self._is_quick = is_quick
+        self._seed = seed
+        self._tell = tell
 
-    def run(self, job: ExperimentJob, kind: type[_Finding]) -> _Finding | None:
+    def needed(self, *, cores: int, is_gil_enabled: bool) -> Evidence:
+        """Those that even a quick bench must decide."""
+        return Evidence(
+            cores=cores,
+            is_gil_enabled=is_gil_enabled,
+            computing=self._computing(max(2, cores)),
+            sharing=self._run("sharing", self._rounds, findings.Sharing),
+            futures=self._run("futures", 1, findings.Futures),
+            deadlock=self._run("deadlock", 1, findings.Deadlock),
+            memory=self._memory(repeats=2 if self._is_quick else 6),
+        )
+
+    def others(self, evidence: Evidence) -> Evidence:
+        """The evidence with the rest."""
+        return replace(
+            evidence,
+            starting=self._run("starting", self._rounds, findings.Starting),
+            passing=self._run("passing", self._rounds, findings.Passing),
+        )
+
+    @property
+    def _rounds(self) -> int:
+        return 3 if self._is_quick else 9
+
+    def _computing(self, workers: int) -> findings.Computing | None:
+        job = ExperimentJob(
+            name="computing",
+            rounds=9 if self._is_quick else 15,
+            workers=workers,
+            seed=self._seed,
+        )
+        return self._do(job, findings.Computing)
+
+    def _memory(self, repeats: int) -> dict[str, list[findings.Memory]]:
+        found: dict[str, list[findings.Memory]] = {}
+        for _ in range(repeats):
+            for kind in memory_use.kinds():
+                job = ExperimentJob(name="memory", kind=kind)
+                one = self._do(job, findings.Memory)
+                if one is not None:
+                    found.setdefault(kind, []).append(one)
+        return found
+
+    def _run(self, name: str, rounds: int, kind: type[_Finding]) -> _Finding | None:
+        return self._do(ExperimentJob(name=name, rounds=rounds), kind)
+
+    def _do(self, job: ExperimentJob, kind: type[_Finding]) -> _Finding | None:
         """What an experiment found; None if it failed."""
         what = f"{job.name} {job.kind}".strip()
         self._tell(f"experiment: {what}")

@@ -47,7 +47,7 @@ class Recipe:
 
 def downloads(*, is_quick: bool) -> list[Recipe]:
     """The downloads by the whole engine."""
-    latency = _latency(24 if is_quick else 64, 28.0 if is_quick else 160.0)
+    latency = _latency(32 if is_quick else 64, 28.0 if is_quick else 160.0)
     if is_quick:
         return [latency]
     return [latency, _bandwidth(), _overhead(), _huge()]

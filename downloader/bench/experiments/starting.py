@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["measure", "start_methods"]
 
 _THREADS = 100
-_PROCESSES = 4
+_PROCESSES = 3
 _HAND_OVERS = 2_000
 
 

@@ -130,7 +130,7 @@ def child_programs(found: Computing, cores: int) -> Verdict:
         return verdict(8, Word.UNDECIDED, "One core cannot show it.", figures)
     word = word_of(ratio, _worth_of_cores(cores))
     reason = (
-        f"{cores} cores did {ratio.median:.1f} times the work of one; "
-        f"more than {_worth_of_cores(cores):.2f} counts as using them."
+        f"{found.workers} of them on {cores} cores were {ratio.median:.1f} times as fast "
+        f"as one; more than {_worth_of_cores(cores):.2f} counts as using the cores."
     )
     return verdict(8, word, reason, figures)
