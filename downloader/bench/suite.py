@@ -96,6 +96,8 @@ def run_bench(plan: BenchPlan, tell: Callable[[str], None]) -> BenchResult:
         SiteError: The embedded site did not start.
         BenchError: Nothing at all could be measured.
     """
+    # Finding it tries it out with a file, which a signal in that moment would leave.
+    tempfile.gettempdir()
     strategies, notes = choose_strategies(plan.strategies)
     if BASELINE not in strategies:
         notes.append("without serial among the strategies there is no speed-up to tell")
