@@ -38,6 +38,7 @@ def bench(
 
     Raises:
         DownloaderError: The bench as a whole could not be done.
+        KeyboardInterrupt: A signal came; all that was started has been ended.
     """
     from downloader.bench.result import Mode
     from downloader.bench.suite import BenchPlan, run_bench
@@ -58,8 +59,12 @@ def bench(
     _make_folder(folder)
     if not settings.quiet:
         say(f"downloader: measuring; this takes {promise(mode)}")
-    with _Status(is_shown=not settings.quiet) as status:
-        result = run_bench(plan, status.tell)
+    try:
+        with _Status(is_shown=not settings.quiet) as status:
+            result = run_bench(plan, status.tell)
+    except KeyboardInterrupt:
+        complain("stopped; nothing was written", "warning")
+        raise
     _print(as_text(result))
     return _write(result, folder, is_quiet=settings.quiet)
 

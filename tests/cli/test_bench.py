@@ -106,6 +106,7 @@ def test_a_signal_ends_all_and_leaves_nothing(signum, status, tmp_path):
 
     assert process.returncode == status
     assert out == ""
+    assert "nothing was written" in error
     assert "Traceback" not in error
     assert list(scratch.iterdir()) == []
     assert list((tmp_path / "out").iterdir()) == []
