@@ -132,9 +132,9 @@ BENCH_OPTIONS = (
     Option(
         "strategies",
         "text",
-        default="",
-        purpose="compare the strategies NAME,NAME,... (default: all that are installed); "
-        "without serial there is no speed-up to tell",
+        default=None,
+        purpose="compare the strategies NAME,NAME,... and no others; without serial there is no "
+        "speed-up to tell",
         flags=("-s", "--strategies"),
         group="what",
         metavar="NAMES",
@@ -142,7 +142,7 @@ BENCH_OPTIONS = (
     Option(
         "worker_counts",
         "text",
-        default="",
+        default=None,
         purpose="draw curves over N,N,... workers on the latency-bound work or your list",
         flags=("-j", "--workers"),
         group="what",

@@ -37,6 +37,7 @@ def bench(
         settings: What those are fetched under.
 
     Raises:
+        UsageError: An option cannot be used.
         DownloaderError: The bench as a whole could not be done.
         KeyboardInterrupt: A signal came; all that was started has been ended.
     """
@@ -44,13 +45,18 @@ def bench(
     from downloader.bench.suite import BenchPlan, run_bench
     from downloader.bench.text import as_text, promise
 
+    if sources and own["quick"]:
+        raise UsageError(
+            "--quick is for the set work: a list takes as long as its servers let it; "
+            "--repeats 1 and fewer --strategies make it shorter"
+        )
     mode = Mode.QUICK if own["quick"] else Mode.FULL
     mode = Mode.LIST if sources else mode
     plan = BenchPlan(
         mode=mode,
-        strategies=_names(str(own["strategies"])),
+        strategies=_names(str(own["strategies"] or "")),
         repeats=_repeats(own["repeats"]),
-        workers=_counts(str(own["worker_counts"])),
+        workers=_counts(str(own["worker_counts"] or "")),
         seed=int(str(own["seed"])),
         sources=sources,
         settings=settings,

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.usefixtures("workdir")
         (["bench", "--strategies", "fibres"], ["no strategy 'fibres'", "threads"]),
         (["bench", "missing.txt", "--repeats", "1"], ["missing.txt"]),
         (["bench", "--quick", "-o", "file"], ["--output", "file"]),
+        (["bench", "file", "--quick"], ["--quick", "--repeats"]),
         (["bench", "--quik"], ["--quik", "--quick?"]),
     ],
 )
