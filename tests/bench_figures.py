@@ -79,7 +79,6 @@ def computing(threads=1.0, processes=0.5, children=0.5, used=1.0):
             "serial": noisy(1.0),
             "threads": noisy(threads),
             "processes": noisy(processes),
-            "one child program": noisy(1.0),
             "child programs": noisy(children),
         },
         thread_utilisation=noisy(used),

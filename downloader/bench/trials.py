@@ -63,7 +63,7 @@ class Trials:
     def _computing(self, workers: int) -> findings.Computing | None:
         job = ExperimentJob(
             name="computing",
-            rounds=9 if self._is_quick else 15,
+            rounds=6 if self._is_quick else 15,
             workers=workers,
             seed=self._seed,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import queue
 import random
 import subprocess
 import sys
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["compute", "measure", "serve_child"]
 
-# The work of one round by one worker alone; long against a hand-over, short enough for
-# many rounds.
-_ROUND_SECONDS = 0.12
+# The work of one round by one worker alone. Long against what a scheduler takes to give a
+# worker a core of its own: with 0.12 s, on a busy machine, processes often shared one.
+_ROUND_SECONDS = 0.4
+# Several pieces a worker, so that one on a slower core gets fewer of them.
+_PIECES_A_WORKER = 4
+# Shorter ones would measure the handing over.
+_SHORTEST_PIECE_SECONDS = 0.01
 
 
 def compute(steps: int) -> int:
@@ -39,7 +44,9 @@ def serve_child() -> None:
 
 def measure(workers: int, rounds: int, seed: int) -> Computing:
     """Rounds of the same work by all mechanisms, in random order; workers are warm."""
-    steps = _steps_for(_ROUND_SECONDS / workers)
+    number = _PIECES_A_WORKER * workers
+    piece = _steps_for(max(_ROUND_SECONDS / number, _SHORTEST_PIECE_SECONDS))
+    pieces = [piece] * number
     seconds: dict[str, list[float]] = {}
     utilisation: list[float] = []
     context = multiprocessing.get_context("spawn")
@@ -47,14 +54,13 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
     with (
         ThreadPoolExecutor(workers) as threads,
         ProcessPoolExecutor(workers, mp_context=context) as processes,
+        ThreadPoolExecutor(workers) as feeders,
     ):
-        pieces = [steps] * workers
         arms: dict[str, Callable[[], object]] = {
             "serial": lambda: [compute(piece) for piece in pieces],
             "threads": lambda: list(threads.map(compute, pieces)),
             "processes": lambda: list(processes.map(compute, pieces)),
-            "child programs": lambda: _ask_all(children, pieces),
-            "one child program": lambda: [_ask_all(children[:1], [p]) for p in pieces],
+            "child programs": lambda: _feed(feeders, children, pieces),
         }
         # Each of the pool's processes is held until all are there.
         list(processes.map(time.sleep, [0.2] * workers))
@@ -98,13 +104,26 @@ def _spawn() -> subprocess.Popen[str]:
     )
 
 
-def _ask_all(children: list[subprocess.Popen[str]], pieces: list[int]) -> list[int]:
-    for child, piece in zip(children, pieces, strict=True):
+def _feed(
+    feeders: ThreadPoolExecutor,
+    children: list[subprocess.Popen[str]],
+    pieces: list[int],
+) -> None:
+    """Give each child the next piece as soon as it has done one."""
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for piece in pieces:
+        waiting.put(piece)
+
+    def serve(child: subprocess.Popen[str]) -> None:
         assert child.stdin is not None
-        child.stdin.write(f"{piece}\n")
-        child.stdin.flush()
-    answers = []
-    for child in children:
         assert child.stdout is not None
-        answers.append(int(child.stdout.readline()))
-    return answers
+        while True:
+            try:
+                piece = waiting.get_nowait()
+            except queue.Empty:
+                return
+            child.stdin.write(f"{piece}\n")
+            child.stdin.flush()
+            child.stdout.readline()
+
+    list(feeders.map(serve, children))

@@ -120,17 +120,15 @@ def _busy(used: Estimate) -> Word:
 
 
 def child_programs(found: Computing, cores: int) -> Verdict:
-    """Claim 8: many against one, on work that only computes."""
-    ratio = paired_ratio(
-        found.seconds["one child program"], found.seconds["child programs"]
-    )
-    label = f"{found.workers} child programs against one"
+    """Claim 8: as many as there are cores, on work that only computes."""
+    ratio = paired_ratio(found.seconds["serial"], found.seconds["child programs"])
+    label = f"{found.workers} child programs against serial"
     figures = [figure(label, ratio)] if ratio else []
     if cores == 1 or ratio is None:
         return verdict(8, Word.UNDECIDED, "One core cannot show it.", figures)
     word = word_of(ratio, _worth_of_cores(cores))
     reason = (
         f"{found.workers} of them on {cores} cores were {ratio.median:.1f} times as fast "
-        f"as one; more than {_worth_of_cores(cores):.2f} counts as using the cores."
+        f"as serial; more than {_worth_of_cores(cores):.2f} counts as using the cores."
     )
     return verdict(8, word, reason, figures)
