@@ -72,16 +72,21 @@ def noisy(seconds, *factors):
     return [seconds * factor for factor in factors or NOISE]
 
 
-def computing(threads=1.0, processes=0.5, children=0.5, used=1.0):
-    """Wall times against a serial second."""
+def computing(threads=1.0, processes=1.9, children=1.9, gain=0.5):
+    """How many cores each had at once; `gain` is the processes' time to serial's."""
     return Computing(
         seconds={
+            "serial": noisy(1.0),
+            "threads": noisy(1.0),
+            "processes": noisy(gain),
+            "child programs": noisy(gain),
+        },
+        utilisation={
             "serial": noisy(1.0),
             "threads": noisy(threads),
             "processes": noisy(processes),
             "child programs": noisy(children),
         },
-        thread_utilisation=noisy(used),
         workers=2,
     )
 

@@ -19,7 +19,8 @@ def test_all_mechanisms_compute_in_every_round():
 
     assert set(found.seconds) == {"serial", "threads", "processes", "child programs"}
     assert {len(one) for one in found.seconds.values()} == {2}
-    assert len(found.thread_utilisation) == 2
+    assert found.utilisation.keys() == found.seconds.keys()
+    assert all(used > 0 for one in found.utilisation.values() for used in one)
 
 
 def test_the_computation_is_the_same_each_time():

@@ -88,15 +88,23 @@ def test_claim_3_needs_both_starting_and_switching(found, word):
     ("found", "cores", "word"),
     [
         (computing(), 2, HOLDS),
-        (computing(threads=0.5, used=1.9), 2, FAILS),
-        (computing(processes=1.0), 2, UNDECIDED),
-        (computing(processes=2.0), 2, FAILS),
-        (computing(used=1.1), 2, UNDECIDED),
+        (computing(threads=1.9), 2, FAILS),
+        (computing(processes=1.0), 2, FAILS),
+        (computing(processes=1.2), 2, UNDECIDED),
+        (computing(threads=1.1), 2, UNDECIDED),
         (computing(), 1, UNDECIDED),
     ],
 )
-def test_claim_4_asks_how_many_cores_the_threads_had_at_once(found, cores, word):
+def test_claim_4_asks_how_many_cores_were_had_at_once(found, cores, word):
     assert speed.one_thread(found, cores, is_gil_enabled=True).word is word
+
+
+def test_cores_that_are_no_gain_in_time_are_said_to_be():
+    gained = speed.one_thread(computing(), 2, is_gil_enabled=True)
+    shared = speed.one_thread(computing(gain=1.0), 2, is_gil_enabled=True)
+
+    assert "throttled" not in gained.reason
+    assert "throttled" in shared.reason
 
 
 @pytest.mark.parametrize(
@@ -156,7 +164,7 @@ def test_claim_7_compares_the_cost_of_a_result(process, word):
 
 @pytest.mark.parametrize(
     ("children", "cores", "word"),
-    [(0.5, 2, HOLDS), (1.0, 2, FAILS), (0.8, 2, UNDECIDED), (0.5, 1, UNDECIDED)],
+    [(1.9, 2, HOLDS), (1.0, 2, FAILS), (1.2, 2, UNDECIDED), (1.9, 1, UNDECIDED)],
 )
 def test_claim_8_wants_a_share_of_the_further_cores(children, cores, word):
     assert speed.child_programs(computing(children=children), cores).word is word

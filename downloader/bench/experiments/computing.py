@@ -16,7 +16,7 @@ from downloader.bench.experiments.findings import Computing
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["compute", "measure", "serve_child"]
+__all__ = ["compute", "compute_timed", "measure", "serve_child"]
 
 # The work of one round by one worker alone. Long against what a scheduler takes to give a
 # worker a core of its own: with 0.12 s, on a busy machine, processes often shared one.
@@ -35,10 +35,17 @@ def compute(steps: int) -> int:
     return total
 
 
+def compute_timed(steps: int) -> float:
+    """The CPU seconds that the computation took its thread."""
+    began = time.thread_time()
+    compute(steps)
+    return time.thread_time() - began
+
+
 def serve_child() -> None:
-    """A child program: a number of steps comes in a line, the result goes out."""
+    """A child program: a number of steps comes in a line, CPU seconds go out."""
     for line in sys.stdin:
-        sys.stdout.write(f"{compute(int(line))}\n")
+        sys.stdout.write(f"{compute_timed(int(line))}\n")
         sys.stdout.flush()
 
 
@@ -48,7 +55,7 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
     piece = _steps_for(max(_ROUND_SECONDS / number, _SHORTEST_PIECE_SECONDS))
     pieces = [piece] * number
     seconds: dict[str, list[float]] = {}
-    utilisation: list[float] = []
+    utilisation: dict[str, list[float]] = {}
     context = multiprocessing.get_context("spawn")
     children = [_spawn() for _ in range(workers)]
     with (
@@ -56,10 +63,10 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
         ProcessPoolExecutor(workers, mp_context=context) as processes,
         ThreadPoolExecutor(workers) as feeders,
     ):
-        arms: dict[str, Callable[[], object]] = {
-            "serial": lambda: [compute(piece) for piece in pieces],
-            "threads": lambda: list(threads.map(compute, pieces)),
-            "processes": lambda: list(processes.map(compute, pieces)),
+        arms: dict[str, Callable[[], list[float]]] = {
+            "serial": lambda: [compute_timed(piece) for piece in pieces],
+            "threads": lambda: list(threads.map(compute_timed, pieces)),
+            "processes": lambda: list(processes.map(compute_timed, pieces)),
             "child programs": lambda: _feed(feeders, children, pieces),
         }
         # Each of the pool's processes is held until all are there.
@@ -69,27 +76,21 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
         chance = random.Random(seed)  # noqa: S311 - an order of runs
         for _ in range(rounds):
             for name in chance.sample(list(arms), len(arms)):
-                wall, cpu = _timed(arms[name])
-                seconds.setdefault(name, []).append(wall)
-                if name == "threads":
-                    utilisation.append(cpu / wall)
+                began = time.perf_counter()
+                cpu_seconds = sum(arms[name]())
+                wall_seconds = time.perf_counter() - began
+                seconds.setdefault(name, []).append(wall_seconds)
+                utilisation.setdefault(name, []).append(cpu_seconds / wall_seconds)
     for child in children:
         child.communicate()
-    return Computing(seconds=seconds, thread_utilisation=utilisation, workers=workers)
+    return Computing(seconds=seconds, utilisation=utilisation, workers=workers)
 
 
 def _steps_for(seconds: float) -> int:
     """How many steps take so long on one core; the fastest of some tries is the truest."""
     steps = 20_000
-    fastest = min(_timed(lambda: compute(steps))[0] for _ in range(10))
+    fastest = min(compute_timed(steps) for _ in range(10))
     return max(1, int(steps * seconds / fastest))
-
-
-def _timed(arm: Callable[[], object]) -> tuple[float, float]:
-    """Wall time, and this process's CPU time in it."""
-    cpu, began = time.process_time(), time.perf_counter()
-    arm()
-    return time.perf_counter() - began, time.process_time() - cpu
 
 
 def _spawn() -> subprocess.Popen[str]:
@@ -108,8 +109,9 @@ def _feed(
     feeders: ThreadPoolExecutor,
     children: list[subprocess.Popen[str]],
     pieces: list[int],
-) -> None:
+) -> list[float]:
     """Give each child the next piece as soon as it has done one."""
+    took: list[float] = []
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     for piece in pieces:
         waiting.put(piece)
@@ -124,6 +126,7 @@ def _feed(
                 return
             child.stdin.write(f"{piece}\n")
             child.stdin.flush()
-            child.stdout.readline()
+            took.append(float(child.stdout.readline()))
 
     list(feeders.map(serve, children))
+    return took

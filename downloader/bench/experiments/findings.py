@@ -20,12 +20,13 @@ class Computing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         seconds: By mechanism, the wall time of each round.
-        thread_utilisation: CPU seconds a second while threads computed, by round.
+        utilisation: By mechanism, CPU seconds that its workers had in each second of
+            the wall's, one a round: how many computed at once.
         workers: How many threads, processes and child programs there were each.
     """
 
     seconds: dict[str, list[float]]
-    thread_utilisation: list[float]
+    utilisation: dict[str, list[float]]
     workers: int
 
 
