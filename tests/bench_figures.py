@@ -72,7 +72,7 @@ def noisy(seconds, *factors):
     return [seconds * factor for factor in factors or NOISE]
 
 
-def computing(threads=1.0, processes=1.9, children=1.9, gain=0.5):
+def computing(threads=1.0, processes=1.9, children=1.9, gain=0.5, others=0.1):
     """How many cores each had at once; `gain` is the processes' time to serial's."""
     return Computing(
         seconds={
@@ -87,6 +87,7 @@ def computing(threads=1.0, processes=1.9, children=1.9, gain=0.5):
             "processes": noisy(processes),
             "child programs": noisy(children),
         },
+        others=noisy(others),
         workers=2,
     )
 

@@ -18,7 +18,14 @@ from downloader.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["describe", "effective_cores", "gil_is_enabled", "load", "with_load_after"]
+__all__ = [
+    "busy_seconds",
+    "describe",
+    "effective_cores",
+    "gil_is_enabled",
+    "load",
+    "with_load_after",
+]
 
 _PACKAGES = ("aiohttp", "requests", "urllib3", "msgspec", "pycurl")
 
@@ -66,6 +73,16 @@ def load() -> float | None:
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
+        return None
+
+
+def busy_seconds() -> float | None:
+    """CPU time that all cores together have spent on anything; None but on Linux."""
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            user, nice, system, _, _, *rest = map(int, file.readline().split()[1:9])
+        return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+    except (AttributeError, OSError, ValueError):
         return None
 
 

@@ -90,6 +90,7 @@ def test_claim_3_needs_both_starting_and_switching(found, word):
         (computing(), 2, HOLDS),
         (computing(threads=1.9), 2, FAILS),
         (computing(processes=1.0), 2, FAILS),
+        (computing(processes=1.0, others=1.0), 2, UNDECIDED),
         (computing(processes=1.2), 2, UNDECIDED),
         (computing(threads=1.1), 2, UNDECIDED),
         (computing(), 1, UNDECIDED),

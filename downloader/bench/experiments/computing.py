@@ -12,6 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from downloader.bench.experiments.findings import Computing
+from downloader.bench.machine import busy_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,7 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
     pieces = [piece] * number
     seconds: dict[str, list[float]] = {}
     utilisation: dict[str, list[float]] = {}
+    others: list[float] = []
     context = multiprocessing.get_context("spawn")
     children = [_spawn() for _ in range(workers)]
     with (
@@ -76,14 +78,27 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
         chance = random.Random(seed)  # noqa: S311 - an order of runs
         for _ in range(rounds):
             for name in chance.sample(list(arms), len(arms)):
-                began = time.perf_counter()
+                busy, began = busy_seconds(), time.perf_counter()
                 cpu_seconds = sum(arms[name]())
                 wall_seconds = time.perf_counter() - began
                 seconds.setdefault(name, []).append(wall_seconds)
                 utilisation.setdefault(name, []).append(cpu_seconds / wall_seconds)
+                others += _used_by_others(busy, cpu_seconds, wall_seconds)
     for child in children:
         child.communicate()
-    return Computing(seconds=seconds, utilisation=utilisation, workers=workers)
+    return Computing(
+        seconds=seconds, utilisation=utilisation, others=others, workers=workers
+    )
+
+
+def _used_by_others(
+    busy: float | None, own_seconds: float, wall_seconds: float
+) -> list[float]:
+    """How many cores other programs had meanwhile; nothing where that is unknown."""
+    now = busy_seconds()
+    if busy is None or now is None:
+        return []
+    return [max(0.0, (now - busy - own_seconds) / wall_seconds)]
 
 
 def _steps_for(seconds: float) -> int:

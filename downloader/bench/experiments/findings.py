@@ -22,11 +22,14 @@ class Computing(msgspec.Struct, frozen=True, kw_only=True):
         seconds: By mechanism, the wall time of each round.
         utilisation: By mechanism, CPU seconds that its workers had in each second of
             the wall's, one a round: how many computed at once.
+        others: How many cores other programs had during each of them; empty where the
+            system does not tell.
         workers: How many threads, processes and child programs there were each.
     """
 
     seconds: dict[str, list[float]]
     utilisation: dict[str, list[float]]
+    others: list[float] = []
     workers: int
 
 

@@ -24,6 +24,8 @@ __all__ = ["child_programs", "file_work", "io_bound", "one_thread"]
 
 # More than one core's worth of CPU time by so much means that threads ran at once.
 _ONE_CORE = 1.1
+# With more in other hands, having one core only says nothing of the mechanism.
+_OTHERS_CORES = 0.25
 # Below it a core has time to wait, so that it is not what bounds the work.
 _BUSY = 0.8
 
@@ -65,6 +67,7 @@ def one_thread(found: Computing, cores: int, *, is_gil_enabled: bool) -> Verdict
         figure("processes had", processes, "cores at once"),
         *_speedup(found, "threads"),
         *_speedup(found, "processes"),
+        *_others(found),
     ]
     lock = "with" if is_gil_enabled else "without"
     if cores == 1 or threads.repeats < FEWEST_TO_DECIDE:
@@ -73,7 +76,7 @@ def one_thread(found: Computing, cores: int, *, is_gil_enabled: bool) -> Verdict
     if threads.low > _ONE_CORE:
         reason = f"Several threads computed at once on this build, {lock} its lock."
         return verdict(4, Word.FAILS, reason, figures)
-    if processes.high < _ONE_CORE:
+    if processes.high < _ONE_CORE and _had_the_machine(found):
         reason = "Processes computed one at a time as well."
         return verdict(4, Word.FAILS, reason, figures)
     if threads.high > _ONE_CORE or processes.low < _worth_of_cores(cores):
@@ -89,6 +92,17 @@ def one_thread(found: Computing, cores: int, *, is_gil_enabled: bool) -> Verdict
 def _speedup(found: Computing, name: str) -> list[Figure]:
     ratio = paired_ratio(found.seconds["serial"], found.seconds[name])
     return [] if ratio is None else [figure(f"{name} against serial", ratio)]
+
+
+def _others(found: Computing) -> list[Figure]:
+    if not found.others:
+        return []
+    return [figure("other programs had", estimate(found.others), "cores")]
+
+
+def _had_the_machine(found: Computing) -> bool:
+    """True if other programs are known to have left the cores alone."""
+    return bool(found.others) and estimate(found.others).high < _OTHERS_CORES
 
 
 def _caveat(found: Computing, name: str) -> str:
@@ -145,11 +159,12 @@ def child_programs(found: Computing, cores: int) -> Verdict:
     figures = [
         figure(f"{found.workers} {name} had", used, "cores at once"),
         *_speedup(found, name),
+        *_others(found),
     ]
     if cores == 1 or used.repeats < FEWEST_TO_DECIDE:
         reason = "One core, or so few repeats, cannot show it."
         return verdict(8, Word.UNDECIDED, reason, figures)
-    if used.high < _ONE_CORE:
+    if used.high < _ONE_CORE and _had_the_machine(found):
         reason = "They computed one at a time."
         return verdict(8, Word.FAILS, reason, figures)
     if used.low < _worth_of_cores(cores):
