@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
-__all__ = ["DEMO_OPTIONS", "VERBS", "Invocation", "Verb", "parse"]
+__all__ = ["BENCH_OPTIONS", "DEMO_OPTIONS", "VERBS", "Invocation", "Verb", "parse"]
 
 
 class Invocation:
@@ -57,11 +57,19 @@ class Verb:
         summary: One line for the list of verbs.
         description: What the verb does, for its own help.
         operand: What the words that are no flags stand for; empty if it takes none.
+        is_operand_needed: False if it has something to do without them.
         options: The options, settings and own ones.
         examples: Two lines that work.
     """
 
-    __slots__ = ("description", "examples", "operand", "options", "summary")
+    __slots__ = (
+        "description",
+        "examples",
+        "is_operand_needed",
+        "operand",
+        "options",
+        "summary",
+    )
 
     def __init__(
         self,
@@ -71,7 +79,9 @@ class Verb:
         operand: str,
         options: tuple[Option, ...],
         examples: tuple[str, str],
+        is_operand_needed: bool = True,
     ) -> None:
+        self.is_operand_needed = is_operand_needed
         self.summary = summary
         self.description = description
         self.operand = operand
@@ -110,7 +120,77 @@ DEMO_OPTIONS = (
     ),
 )
 
-_DEMO_NAMES = frozenset(option.name for option in DEMO_OPTIONS)
+BENCH_OPTIONS = (
+    Option(
+        "quick",
+        "bool",
+        default=False,
+        purpose="end within a minute, with fewer repeats and latency-bound work only",
+        flags=("--quick",),
+        group="what",
+    ),
+    Option(
+        "strategies",
+        "text",
+        default=None,
+        purpose="compare the strategies NAME,NAME,... and no others; without serial there is no "
+        "speed-up to tell",
+        flags=("-s", "--strategies"),
+        group="what",
+        metavar="NAMES",
+    ),
+    Option(
+        "worker_counts",
+        "text",
+        default=None,
+        purpose="draw curves over N,N,... workers on the latency-bound work or your list",
+        flags=("-j", "--workers"),
+        group="what",
+        metavar="NUMBERS",
+    ),
+    Option(
+        "repeats",
+        "count",
+        default=None,
+        purpose="repeat all at most N times (default: 5 with --quick, 9 without, 3 for a "
+        "list); time allows fewer, three decide",
+        flags=("--repeats",),
+        group="what",
+        metavar="N",
+        minimum=1,
+    ),
+    Option(
+        "seed",
+        "count",
+        default=1,
+        purpose="draw the order of runs, and resample, by the number N",
+        flags=("--seed",),
+        group="what",
+        metavar="N",
+    ),
+    Option(
+        "bench_output",
+        "text",
+        default=".",
+        purpose="write bench.json and, if it can be made, bench.html into DIR",
+        flags=("-o", "--output"),
+        group="where",
+        metavar="DIR",
+    ),
+)
+
+_OWN_NAMES = frozenset(option.name for option in (*DEMO_OPTIONS, *BENCH_OPTIONS))
+_BENCH_SETTINGS = (
+    BY_NAME["headers"],
+    BY_NAME["user_agent"],
+    BY_NAME["per_host"],
+    BY_NAME["timeout"],
+    BY_NAME["limit_rate"],
+    BY_NAME["proxy"],
+    CONFIG,
+    BY_NAME["quiet"],
+    BY_NAME["verbose"],
+)
 
 # The setting of that name, with another default.
 _DEMO_OUTPUT = Option(
@@ -157,6 +237,20 @@ VERBS = {
         examples=(
             "downloader demo",
             "downloader demo -s processes -j 4 --files 1000 --latency 0.1",
+        ),
+    ),
+    "bench": Verb(
+        summary="measure every strategy on this machine, and judge the guidance",
+        description="Give every strategy the same work, from a site of this machine's own "
+        "or from\nyour lists, and say what the measurements show of ten claims.\n\n"
+        "Your own URLs are fetched again and again, by each strategy in each round, "
+        "within\nthe limits for each host, into folders that are gone at the end.",
+        operand="LIST-or-URL",
+        is_operand_needed=False,
+        options=(*BENCH_OPTIONS, *_BENCH_SETTINGS),
+        examples=(
+            "downloader bench --quick",
+            "downloader bench urls.txt -s serial,threads,asyncio -j 4,16 -o measured",
         ),
     ),
 }
@@ -207,7 +301,7 @@ def _parse_verb(name: str, argv: Sequence[str]) -> Invocation:
         sources,
         flags={key: value for key, value in flags.items() if key in BY_NAME},
         config=_config(flags.get(CONFIG.name)),
-        own={key: value for key, value in flags.items() if key in _DEMO_NAMES},
+        own={key: value for key, value in flags.items() if key in _OWN_NAMES},
     )
 
 
@@ -233,7 +327,7 @@ def _refuse_unknown_flags(operands: Sequence[str], verb: Verb) -> None:
 def _check_operands(name: str, verb: Verb, sources: Sequence[str]) -> None:
     if not verb.operand and sources:
         raise UsageError(f"{name} takes no argument, but {sources[0]!r} was given")
-    if verb.operand and not sources:
+    if verb.operand and verb.is_operand_needed and not sources:
         raise UsageError(
             "no list and no URL given: name a file with a URL a line, a URL, or - for "
             f"standard input; downloader {name} --help says more"
@@ -295,6 +389,8 @@ def _main_parser() -> _Parser:
 
 def _verb_parser(name: str, verb: Verb) -> _Parser:
     operand = f" {verb.operand} [{verb.operand} ...]" if verb.operand else ""
+    if not verb.is_operand_needed:
+        operand = f" [{verb.operand} ...]"
     usage = f"downloader {name} [option ...]{operand}"
     parser = _parser(usage, verb.description, verb.examples)
     if verb.operand:

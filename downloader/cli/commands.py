@@ -8,7 +8,9 @@ import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from downloader.cli.arguments import DEMO_OPTIONS
+import msgspec
+
+from downloader.cli.arguments import BENCH_OPTIONS, DEMO_OPTIONS
 from downloader.cli.signals import Interruptions
 from downloader.cli.streams import complain, say
 from downloader.errors import (
@@ -23,7 +25,7 @@ from downloader.policy.redaction import printable, redact_secrets
 from downloader.settings import Settings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from downloader.cli.arguments import Invocation
     from downloader.progress import Progress
@@ -94,7 +96,7 @@ def _fetch(invocation: Invocation, interruptions: Interruptions) -> int:
 
 
 def _demo(invocation: Invocation, interruptions: Interruptions) -> int:
-    own = _own_values(invocation.own)
+    own = _own_values(DEMO_OPTIONS, invocation.own)
     if "output" in invocation.flags:
         settings = _settings(invocation, invocation.flags)
         status = _run_demo(settings, own, interruptions)
@@ -132,7 +134,20 @@ def _run_demo(
     return _carry_out(start, settings, interruptions)
 
 
+def _bench(invocation: Invocation, _: Interruptions) -> int:
+    from downloader.cli.benching import bench
+
+    if "-" in invocation.sources and sys.stdin is None:
+        raise UsageError("cannot read the list -: standard input is closed")
+    own = _own_values(BENCH_OPTIONS, invocation.own)
+    settings = _settings(invocation, invocation.flags)
+    # What is measured lies in temporary folders and tells of itself in its own way.
+    settings = msgspec.structs.replace(settings, report=None, no_progress=True)
+    return bench(own, invocation.sources, settings)
+
+
 _VERBS: dict[str, Callable[[Invocation, Interruptions], int]] = {
+    "bench": _bench,
     "demo": _demo,
     "fetch": _fetch,
 }
@@ -149,10 +164,14 @@ def _settings(invocation: Invocation, flags: Mapping[str, object]) -> Settings:
     return settings
 
 
-def _own_values(given: Mapping[str, object]) -> dict[str, object]:
+def _own_values(
+    options: Iterable[Option], given: Mapping[str, object]
+) -> dict[str, object]:
     return {
-        option.name: _own_value(option, given.get(option.name, option.default))
-        for option in DEMO_OPTIONS
+        option.name: _own_value(option, given[option.name])
+        if option.name in given
+        else option.default
+        for option in options
     }
 
 

@@ -30,6 +30,8 @@ _POOL_BYTES = 1024 * 1024
 _POOL_STEP = 40_961
 _FOLDER_FILES = 20
 _NUMBERED = re.compile(r"/n/\d+(/.*)?", re.DOTALL)
+# At most some terabytes: a length that no client can take is nobody's file.
+_SIZED = re.compile(r"/s/(\d{1,12})(/.*)?", re.DOTALL)
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 _YEAR_SECONDS = 365 * 24 * 3600
 
@@ -69,7 +71,8 @@ class Catalogue:
 
     Iterating gives (path, size in bytes) pairs. Paths are percent-encoded and absolute,
     as they stand in a URL. Besides these, any path `/n/<int>` or `/n/<int>/<anything>`
-    names a small file, so that there are as many URLs as a list may need.
+    names a small file, so that there are as many URLs as a list may need, and
+    `/s/<bytes>` or `/s/<bytes>/<anything>` one of that size.
 
     Args:
         seed: Decides sizes and bytes.
@@ -88,16 +91,16 @@ class Catalogue:
         return len(self._sizes)
 
     def __contains__(self, path: str) -> bool:
-        return path in self._sizes or _NUMBERED.fullmatch(path) is not None
+        return path in self._sizes or _made_size(path) is not None
 
     def size_bytes(self, path: str) -> int:
         """The length of the body; a path that is not there raises KeyError."""
         size = self._sizes.get(path)
-        if size is not None:
-            return size
-        if _NUMBERED.fullmatch(path):
-            return NUMBERED_BYTES
-        raise KeyError(path)
+        if size is None:
+            size = _made_size(path)
+        if size is None:
+            raise KeyError(path)
+        return size
 
     def body(self, path: str) -> bytes:
         """The whole body at once."""
@@ -148,6 +151,14 @@ class Catalogue:
         stamp = digest + number.to_bytes(_STAMP_BYTES - len(digest))
         filler = self._pool[offset : offset + max(size - _STAMP_BYTES, 0)]
         return (stamp + filler)[:size]
+
+
+def _made_size(path: str) -> int | None:
+    """The size of a file that is there by its name's form alone, else None."""
+    if _NUMBERED.fullmatch(path):
+        return NUMBERED_BYTES
+    sized = _SIZED.fullmatch(path)
+    return int(sized[1]) if sized else None
 
 
 def _pool(seed: int) -> bytes:

@@ -26,7 +26,7 @@ from aiohttp import web
 from downloader.site.content import Catalogue, content_type
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 __all__ = ["Plan", "Representation", "main", "plan"]
@@ -125,17 +125,18 @@ class _Answerer:
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         target, _, query = request.raw_path.partition("?")
         try:
-            latency_seconds = _latency(query, self._latency_seconds)
+            latency_seconds = _wish(query, "latency", self._latency_seconds)
+            rate = _wish(query, "rate", 0.0)
         except ValueError:
-            return web.Response(status=400, text="latency takes seconds, from 0 on\n")
+            return web.Response(status=400, text="latency and rate are from 0 on\n")
         if latency_seconds:
             await asyncio.sleep(latency_seconds)
         if request.method not in {"GET", "HEAD"}:
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        return await self._answer(request, target)
+        return await self._answer(request, target, rate)
 
     async def _answer(
-        self, request: web.BaseRequest, target: str
+        self, request: web.BaseRequest, target: str, rate: float
     ) -> web.StreamResponse:
         if target == "/":
             return web.Response(text=_index(self._catalogue), content_type="text/html")
@@ -144,14 +145,16 @@ class _Answerer:
         path = target if target in self._catalogue else quote(unquote(target))
         if path not in self._catalogue:
             return web.Response(status=404, text="there is no such file here\n")
-        return await self._send(request, path)
+        return await self._send(request, path, rate)
 
-    async def _send(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+    async def _send(
+        self, request: web.BaseRequest, path: str, rate: float
+    ) -> web.StreamResponse:
         representation = _representation(self._catalogue, path)
         planned = plan(representation, _conditions(request))
         headers = _headers(path, representation, planned)
         size = planned.stop - planned.start
-        if request.method == "GET" and size <= _INLINE_BYTES:
+        if request.method == "GET" and size <= _INLINE_BYTES and not rate:
             body = b"".join(self._catalogue.chunks(path, planned.start, planned.stop))
             return web.Response(status=planned.status, headers=headers, body=body)
         answer = web.StreamResponse(status=planned.status, headers=headers)
@@ -159,24 +162,39 @@ class _Answerer:
             answer.content_length = size
         await answer.prepare(request)
         if request.method == "GET":
-            for chunk in self._catalogue.chunks(path, planned.start, planned.stop):
-                await answer.write(chunk)
+            chunks = self._catalogue.chunks(path, planned.start, planned.stop)
+            await _write(answer, chunks, rate)
         await answer.write_eof()
         return answer
 
 
-def _latency(query: str, default_seconds: float) -> float:
-    if "latency=" not in query:
-        return default_seconds
-    return _seconds(parse_qs(query).get("latency", ["0"])[-1])
+async def _write(
+    answer: web.StreamResponse, chunks: Iterable[bytes], rate: float
+) -> None:
+    """Send a body, at `rate` bytes a second on average, 0 for as fast as it goes."""
+    loop = asyncio.get_running_loop()
+    began, sent = loop.time(), 0
+    for chunk in chunks:
+        sent += len(chunk)
+        if rate:
+            # Counted from the start, so that late wake-ups do not add up.
+            await asyncio.sleep(began + sent / rate - loop.time())
+        await answer.write(chunk)
 
 
-def _seconds(text: str) -> float:
-    """A finite number of seconds, from 0 on; anything else raises ValueError."""
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
+def _wish(query: str, name: str, default: float) -> float:
+    """The number that a query gives for a name."""
+    if f"{name}=" not in query:
+        return default
+    return _number(parse_qs(query).get(name, ["0"])[-1])
+
+
+def _number(text: str) -> float:
+    """A finite number from 0 on; anything else raises ValueError."""
+    number = float(text)
+    if not 0 <= number < math.inf:
         raise ValueError(text)
-    return seconds
+    return number
 
 
 def _conditions(request: web.BaseRequest) -> Mapping[str, str]:
@@ -256,7 +274,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--files", type=int, default=300, metavar="N")
     parser.add_argument("--seed", type=int, default=1, metavar="N")
-    parser.add_argument("--latency", type=_seconds, default=0.0, metavar="SECONDS")
+    parser.add_argument("--latency", type=_number, default=0.0, metavar="SECONDS")
     parser.add_argument("--port", type=int, default=0, metavar="N")
     return parser.parse_args(argv)
 

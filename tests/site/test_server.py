@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -189,6 +190,23 @@ def test_a_latency_can_be_asked_for_and_must_be_a_number(site):
 
     assert (answered.status, body) == (200, site.catalogue.body("/n/1"))
     assert refused.status == 400
+
+
+def test_a_size_can_be_asked_for(site):
+    answer, body = ask(site, "/s/300000/name.bin")
+
+    assert answer.getheader("Content-Length") == "300000"
+    assert body == site.catalogue.body("/s/300000/name.bin")
+
+
+def test_a_rate_can_be_asked_for_and_must_be_a_number(site):
+    began = time.perf_counter()
+    answered, body = ask(site, "/s/100000?rate=1000000")
+    seconds = time.perf_counter() - began
+    refused, _ = ask(site, "/s/10?rate=-1")
+
+    assert (answered.status, len(body), refused.status) == (200, 100_000, 400)
+    assert seconds >= 0.09
 
 
 def test_what_is_not_there_is_404(site):

@@ -1,0 +1,222 @@
+"""Which strategies are compared on a workload, with how many workers each."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+from urllib.request import ProxyHandler, build_opener
+
+from downloader.bench import mechanisms
+from downloader.bench.cell import CellJob
+from downloader.bench.runner import Arm
+from downloader.bench.works import Work, run_stage
+from downloader.errors import StrategyUnavailable, UsageError
+from downloader.strategies.contract import (
+    NAMES,
+    default_workers,
+    load,
+    usable_cores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from downloader.bench.workloads import Recipe
+    from downloader.settings import Settings
+
+__all__ = [
+    "choose_strategies",
+    "download_arms",
+    "file_arms",
+    "list_arms",
+    "page_arms",
+    "worker_counts",
+]
+
+CURVE = (4, 16, 64)
+# More worker processes than that a core start for longer than they work.
+_MOST_PROCESSES_A_CORE = 8
+_MOST_BARE_WORKERS = 16
+_MOST_FILE_WORKERS = 4
+_MOST_WARM_UPS = 16
+_CALIBRATIONS = 15
+
+
+def choose_strategies(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The strategies to compare, and what to say of those that are not installed.
+
+    Args:
+        wanted: Their names; empty for all there are.
+
+    Raises:
+        UsageError: One of the names is unknown, or was named and is not installed.
+    """
+    for name in wanted:
+        if name not in NAMES:
+            raise UsageError(
+                f"there is no strategy {name!r}; choose from {', '.join(NAMES)}"
+            )
+    chosen, notes = [], []
+    for name in dict.fromkeys(wanted or NAMES):
+        try:
+            load(name)
+        except StrategyUnavailable as error:
+            if wanted:
+                raise
+            notes.append(f"left out: {error}")
+        else:
+            chosen.append(name)
+    return chosen, notes
+
+
+def worker_counts(
+    name: str, wanted: Sequence[int], *, is_curve: bool, is_quick: bool
+) -> tuple[int, ...]:
+    """The numbers of workers that a strategy is measured with."""
+    if name == "serial":
+        return (1,)
+    if not is_curve or (is_quick and not wanted):
+        return (default_workers(name),)
+    counts = wanted or sorted({*CURVE, default_workers(name)})
+    if not load(name).has_worker_processes:
+        return tuple(counts)
+    most = _MOST_PROCESSES_A_CORE * usable_cores()
+    return tuple(count for count in counts if count <= most) or (most,)
+
+
+def download_arms(
+    recipe: Recipe,
+    origin: str,
+    strategies: Sequence[str],
+    workers: Sequence[int],
+    *,
+    is_quick: bool,
+) -> list[Arm]:
+    """Every strategy on a download from the embedded site."""
+    urls = recipe.urls(origin)
+    return [
+        Arm(
+            workload=recipe.workload.name,
+            strategy=name,
+            workers=count,
+            job=CellJob(
+                strategy=name,
+                workers=count,
+                folder="",
+                urls=urls,
+                warm_up=tuple(
+                    f"{origin}/n/{number}/warm-up"
+                    for number in range(min(count, _MOST_WARM_UPS))
+                ),
+            ),
+        )
+        for name in strategies
+        for count in worker_counts(
+            name, workers, is_curve=recipe.is_curve, is_quick=is_quick
+        )
+    ]
+
+
+def list_arms(
+    sources: tuple[str, ...],
+    settings: Settings,
+    strategies: Sequence[str],
+    workers: Sequence[int],
+) -> list[Arm]:
+    """Every strategy on the user's own list; nothing is requested to warm up."""
+    return [
+        Arm(
+            workload="list",
+            strategy=name,
+            workers=count,
+            job=CellJob(
+                strategy=name,
+                workers=count,
+                folder="",
+                sources=sources,
+                settings=settings,
+            ),
+        )
+        for name in strategies
+        for count in worker_counts(name, workers, is_curve=True, is_quick=True)
+    ]
+
+
+def page_arms(recipe: Recipe, origin: str, strategies: Sequence[str]) -> list[Arm]:
+    """Every mechanism at every length of the CPU stage."""
+    urls = recipe.urls(origin)
+    name = recipe.workload.name
+    # Without a proxy, which a user's environment may name and loopback never needs.
+    with build_opener(ProxyHandler({})).open(f"{origin}/", timeout=30) as answer:
+        page = answer.read()
+    round_seconds = _stage_seconds(Work(name=name, stage_rounds=1), page)
+    arms = []
+    for stage_seconds in recipe.stages_seconds:
+        rounds = round(stage_seconds / round_seconds) if stage_seconds else 0
+        rounds = max(rounds, 1) if stage_seconds else 0
+        work = Work(name=name, stage_rounds=rounds)
+        arms += [
+            _bare_arm(
+                work,
+                mechanism,
+                _MOST_BARE_WORKERS,
+                urls,
+                warm_up=(f"{origin}/",),
+                stage_seconds=rounds * round_seconds,
+            )
+            for mechanism in _mechanisms(strategies)
+        ]
+    return arms
+
+
+def file_arms(recipe: Recipe, source: str, strategies: Sequence[str]) -> list[Arm]:
+    """Every mechanism on plain files; an event loop has nothing to offer for them."""
+    size_bytes = recipe.workload.file_bytes or 0
+    work = Work(name=recipe.workload.name, source=source, file_bytes=size_bytes)
+    return [
+        _bare_arm(work, mechanism, _MOST_FILE_WORKERS, recipe.urls(""))
+        for mechanism in _mechanisms(strategies)
+        if mechanism != "asyncio"
+    ]
+
+
+def _mechanisms(strategies: Sequence[str]) -> Iterator[str]:
+    return (name for name in strategies if name in mechanisms.NAMES)
+
+
+def _bare_arm(
+    work: Work,
+    name: str,
+    most: int,
+    pieces: tuple[str, ...],
+    *,
+    warm_up: tuple[str, ...] = (),
+    stage_seconds: float = 0.0,
+) -> Arm:
+    workers = min(default_workers(name), most)
+    job = CellJob(
+        strategy=name,
+        workers=workers,
+        folder="",
+        urls=pieces,
+        warm_up=warm_up,
+        work=work,
+    )
+    return Arm(
+        workload=work.name,
+        strategy=name,
+        workers=workers,
+        job=job,
+        stage_seconds=stage_seconds,
+    )
+
+
+def _stage_seconds(work: Work, page: bytes) -> float:
+    """CPU seconds of one round of a stage, the median of some."""
+    run_stage(work, page)
+    seconds = []
+    for _ in range(_CALIBRATIONS):
+        began = time.thread_time()
+        run_stage(work, page)
+        seconds.append(time.thread_time() - began)
+    return sorted(seconds)[_CALIBRATIONS // 2]

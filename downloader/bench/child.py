@@ -1,0 +1,197 @@
+"""A fresh Python process that measures one thing: job in, facts out, a line each.
+
+    parent                              child
+    job as JSON            ───────►     loads, warms up
+                           ◄───────     "ready"
+    looks at its memory
+    "go"                   ───────►     measures
+                           ◄───────     the result as JSON
+
+The child leads a process group of its own, so that it and whatever it starts can be ended
+together; and it ends that group itself when its standard input ends before it does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from downloader.errors import DownloaderError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import BinaryIO
+
+__all__ = ["BenchError", "Child", "serve"]
+
+_READY = b"ready\n"
+_GO = b"go\n"
+
+
+class BenchError(DownloaderError):
+    """A measurement did not come about; `reason` says why."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.what} could not be measured: {self.reason}"
+
+
+class Child:
+    """One measuring process, from `with` to its end.
+
+    Args:
+        module: What it runs, `downloader.bench.cell` say; it calls `serve`.
+        job: What it is told, JSON without a line's end.
+        what: What is measured, for messages.
+        seconds: How long loading, and then measuring, may take.
+    """
+
+    def __init__(self, module: str, job: bytes, what: str, seconds: float) -> None:
+        self._module = module
+        self._job = job
+        self._what = what
+        self._seconds = seconds
+
+    def __enter__(self) -> Self:
+        self._complaints = tempfile.TemporaryFile()
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
+            # -P: a file in the current folder must not stand in for a module.
+            [sys.executable, "-P", "-m", self._module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            env=_environment(),
+            start_new_session=True,
+        )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._end()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._complaints):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+
+    @property
+    def pid(self) -> int:
+        """Its process's number."""
+        return self._process.pid
+
+    def prepare(self) -> None:
+        """Give it the job and wait until it is ready.
+
+        Raises:
+            BenchError: It ended, or took too long.
+        """
+        self._write(self._job + b"\n")
+        if self._read() != _READY:
+            raise self._failure()
+
+    def measure(self) -> bytes:
+        """Let it measure, and return what it found.
+
+        Raises:
+            BenchError: It ended, or took too long.
+        """
+        self._write(_GO)
+        line = self._read()
+        if not line.endswith(b"\n"):
+            raise self._failure()
+        return line
+
+    def _write(self, line: bytes) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # its end is noticed in what it says
+            self._process.stdin.write(line)
+            self._process.stdin.flush()
+
+    def _read(self) -> bytes:
+        assert self._process.stdout is not None
+        alarm = threading.Timer(self._seconds, self._end)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            return self._process.stdout.readline()
+        finally:
+            alarm.cancel()
+
+    def _failure(self) -> BenchError:
+        self._end()
+        status = self._process.wait()
+        self._complaints.seek(0)
+        text = self._complaints.read().decode(errors="replace").strip()
+        if text:
+            return BenchError(self._what, text.rpartition("\n")[2])
+        if status == -signal.SIGKILL:
+            return BenchError(self._what, f"it took longer than {self._seconds:g} s")
+        return BenchError(self._what, f"its process ended with status {status}")
+
+    def _end(self) -> None:
+        """Kill all of its group; harmless when nothing of it is left."""
+        if hasattr(os, "killpg"):
+            # The number stays taken as long as the leader has not been waited for.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        else:
+            self._process.kill()
+
+
+def _environment() -> dict[str, str]:
+    """The environment in which the child finds this very package."""
+    here = str(Path(__file__).resolve().parents[2])
+    path = [here, os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+def serve(prepare: Callable[[bytes], Callable[[], bytes]]) -> None:
+    """The child's side: take the job, get ready, measure when told, answer.
+
+    Args:
+        prepare: Makes of a job a function that measures; what it returns is JSON.
+    """
+    orders, facts = _take_over_pipes()
+    measure = prepare(orders.readline())
+    facts.write(_READY)
+    facts.flush()
+    if orders.readline() != _GO:
+        return
+    threading.Thread(target=_end_with_parent, args=(orders,), daemon=True).start()
+    facts.write(measure() + b"\n")
+    facts.flush()
+
+
+def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Keep the pipes for jobs and facts; a stray print goes to standard error."""
+    orders = os.fdopen(os.dup(0), "rb", buffering=0)
+    facts = os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    os.close(nothing)
+    return orders, facts
+
+
+def _end_with_parent(orders: BinaryIO) -> None:
+    while orders.read(64):
+        pass
+    if hasattr(os, "killpg"):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)

@@ -1,0 +1,1 @@
+"""Small measured experiments for the claims, each in a fresh process of its own."""

@@ -1,0 +1,259 @@
+"""A whole bench: what is measured in which order, within which time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import random
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from downloader.bench import machine as machines
+from downloader.bench.arms import (
+    choose_strategies,
+    download_arms,
+    file_arms,
+    list_arms,
+    page_arms,
+)
+from downloader.bench.cells import BASELINE, find_crossings, make_cells
+from downloader.bench.child import BenchError, Child
+from downloader.bench.doubts import doubts
+from downloader.bench.load import LoadJob, LoadReport
+from downloader.bench.mechanisms import ELSEWHERE
+from downloader.bench.result import BenchResult, Cell, Mode, Workload
+from downloader.bench.runner import RUN_SECONDS, run_rounds
+from downloader.bench.spool import spool
+from downloader.bench.trials import Trials
+from downloader.bench.verdicts import CLAIMS, judge
+from downloader.bench.verdicts.words import FEWEST_TO_DECIDE
+from downloader.bench.workloads import (
+    PAGE_FILES,
+    Recipe,
+    downloads,
+    file_work,
+    list_work,
+    page_work,
+)
+from downloader.site.process import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from downloader.bench.result import Verdict
+    from downloader.bench.runner import Arm
+    from downloader.settings import Settings
+
+__all__ = ["BenchPlan", "run_bench"]
+
+_QUICK_SECONDS, _FULL_SECONDS = 57.0, 570.0
+_REPEATS = {Mode.QUICK: 5, Mode.FULL: 9, Mode.LIST: 3}
+# Below so many no comparison is decided.
+_FEWEST_ROUNDS = FEWEST_TO_DECIDE
+_LOAD_SECONDS = 1.0
+# With less time left than that a workload is not begun.
+_FAIR_SECONDS = 5.0
+_DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchPlan:
+    """What the bench is to do.
+
+    Attributes:
+        strategies: Their names; empty for all that are installed.
+        repeats: Rounds at most; None for the mode's own number.
+        workers: Numbers of workers to compare; empty for the mode's own.
+        sources: Lists and URLs of the user's, to be fetched in place of the set work.
+        settings: The user's settings, for those.
+    """
+
+    mode: Mode
+    strategies: tuple[str, ...] = ()
+    repeats: int | None = None
+    workers: tuple[int, ...] = ()
+    seed: int = 1
+    sources: tuple[str, ...] = ()
+    settings: Settings | None = None
+
+
+def run_bench(plan: BenchPlan, tell: Callable[[str], None]) -> BenchResult:
+    """Measure everything that the plan names, and judge it.
+
+    Args:
+        plan: What to do.
+        tell: Told, in a few words, what is being measured.
+
+    Raises:
+        UsageError: A strategy is unknown or not installed.
+        SiteError: The embedded site did not start.
+        BenchError: Nothing at all could be measured.
+    """
+    # Finding it tries it out with a file, which a signal in that moment would leave.
+    tempfile.gettempdir()
+    strategies, notes = choose_strategies(plan.strategies)
+    if BASELINE not in strategies:
+        notes.append("without serial among the strategies there is no speed-up to tell")
+    suite = _Suite(plan, strategies, tell)
+    suite.notes += notes
+    suite.run()
+    if not suite.cells and not suite.verdicts:
+        raise BenchError("the bench", "; ".join(suite.notes) or "nothing was measured")
+    return suite.result()
+
+
+class _Suite:
+    """A bench under way: what it has measured so far, and the time that is left."""
+
+    def __init__(
+        self, plan: BenchPlan, strategies: list[str], tell: Callable[[str], None]
+    ) -> None:
+        self.notes: list[str] = []
+        self.cells: list[Cell] = []
+        self.verdicts: tuple[Verdict, ...] = ()
+        self._plan = plan
+        self._strategies = strategies
+        self._tell = tell
+        self._workloads: list[Workload] = []
+        self._started_at = datetime.now(UTC)
+        self._began = time.monotonic()
+        self._machine = machines.describe()
+        self._cores = machines.effective_cores(self._machine)
+        self._chance = random.Random(plan.seed)  # noqa: S311 - an order of runs
+        self._is_quick = plan.mode is Mode.QUICK
+
+    def run(self) -> None:
+        """Measure what the mode has."""
+        if self._plan.mode is Mode.LIST:
+            self._measure_list()
+            return
+        until = self._began + (_QUICK_SECONDS if self._is_quick else _FULL_SECONDS)
+        trials = Trials(is_quick=self._is_quick, seed=self._plan.seed, tell=self._tell)
+        evidence = trials.needed(
+            cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
+        )
+        with Site(files=PAGE_FILES) as site, tempfile.TemporaryDirectory() as folder:
+            for recipe in downloads(is_quick=self._is_quick):
+                self._measure_downloads(recipe, site.url, until)
+            for recipe in () if self._is_quick else page_work():
+                arms = page_arms(recipe, site.url, self._strategies)
+                self._measure(recipe.workload, arms, recipe.budget_seconds, until)
+            if time.monotonic() + _FAIR_SECONDS < until:
+                evidence = trials.others(evidence)
+            for recipe in file_work(is_quick=self._is_quick):
+                self._measure_files(recipe, folder, until)
+        self.notes += trials.failures
+        evidence = dataclasses.replace(evidence, cells=tuple(self.cells))
+        self.verdicts = judge(evidence)
+        self.notes += self._unjudged()
+
+    def result(self) -> BenchResult:
+        """All that was found, with the doubts about it."""
+        machine = machines.with_load_after(self._machine)
+        return BenchResult(
+            mode=self._plan.mode,
+            started_at=self._started_at,
+            seconds=time.monotonic() - self._began,
+            seed=self._plan.seed,
+            machine=machine,
+            workloads=tuple(self._workloads),
+            cells=tuple(self.cells),
+            crossings=tuple(find_crossings(self.cells, ELSEWHERE)),
+            verdicts=self.verdicts,
+            warnings=(*self.notes, *doubts(machine, self._cores, self.cells)),
+        )
+
+    def _unjudged(self) -> list[str]:
+        judged = {verdict.number for verdict in self.verdicts}
+        missing = ", ".join(str(number) for number in CLAIMS if number not in judged)
+        return [f"nothing was measured for claims {missing}"] if missing else []
+
+    def _measure_downloads(self, recipe: Recipe, origin: str, until: float) -> None:
+        arms = download_arms(
+            recipe,
+            origin,
+            self._strategies,
+            self._plan.workers,
+            is_quick=self._is_quick,
+        )
+        workload = self._with_limit(recipe, origin)
+        self._measure(workload, arms, recipe.budget_seconds, until)
+
+    def _measure_files(self, recipe: Recipe, folder: str, until: float) -> None:
+        source = Path(folder, "source")
+        if not source.exists():
+            source.write_bytes(self._chance.randbytes(recipe.workload.file_bytes or 0))
+        arms = file_arms(recipe, str(source), self._strategies)
+        self._measure(recipe.workload, arms, recipe.budget_seconds, until)
+
+    def _measure_list(self) -> None:
+        plan = self._plan
+        assert plan.settings is not None
+        with tempfile.TemporaryDirectory(prefix="downloader-bench-") as folder:
+            path = os.path.join(folder, "urls.txt")
+            recipe = list_work(spool(plan.sources, path))
+            arms = list_arms((path,), plan.settings, self._strategies, plan.workers)
+            self._measure(
+                recipe.workload, arms, recipe.budget_seconds, math.inf, _DAY_SECONDS
+            )
+
+    def _measure(
+        self,
+        workload: Workload,
+        arms: Sequence[Arm],
+        budget_seconds: float,
+        until: float,
+        run_seconds: float = RUN_SECONDS,
+    ) -> None:
+        if time.monotonic() + min(budget_seconds, _FAIR_SECONDS) > until:
+            self.notes.append(f"{workload.name} was left out: the time was over")
+            return
+        rounds = run_rounds(
+            arms,
+            most=self._repeats,
+            fewest=_FEWEST_ROUNDS,
+            until=min(until, time.monotonic() + budget_seconds),
+            deadline=until,
+            times_every_start=not self._is_quick,
+            chance=self._chance,
+            tell=self._tell,
+            run_seconds=run_seconds,
+        )
+        self.notes += dict.fromkeys(rounds.failures)
+        self._workloads.append(workload)
+        self.cells += make_cells(arms, rounds, workload, self._cores, self._plan.seed)
+
+    @property
+    def _repeats(self) -> int:
+        return self._plan.repeats or _REPEATS[self._plan.mode]
+
+    def _with_limit(self, recipe: Recipe, origin: str) -> Workload:
+        """The workload with what the server gives at most on it."""
+        name = recipe.workload.name
+        self._tell(f"{name}: the server's own limit")
+        job = LoadJob(
+            url=recipe.urls(origin)[0],
+            connections=recipe.load_connections,
+            seconds=_LOAD_SECONDS,
+        )
+        line = msgspec.json.encode(job)
+        what = f"{name}: the server's own limit"
+        try:
+            with Child("downloader.bench.load", line, what, RUN_SECONDS) as child:
+                child.prepare()
+                limit = msgspec.json.decode(child.measure(), type=LoadReport)
+        except BenchError as error:
+            self.notes.append(str(error))
+            return recipe.workload
+        return msgspec.structs.replace(
+            recipe.workload,
+            server_files_per_second=limit.files_per_second,
+            server_mib_per_second=limit.mib_per_second,
+        )

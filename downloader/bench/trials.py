@@ -1,0 +1,97 @@
+"""The experiments of the claims as the bench runs them: fresh processes, within a time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from downloader.bench.child import BenchError, Child
+from downloader.bench.experiments import findings, memory_use
+from downloader.bench.experiments.job import ExperimentJob
+from downloader.bench.verdicts import Evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Trials"]
+
+_TRIAL_SECONDS = 90.0
+_Finding = TypeVar("_Finding", bound=msgspec.Struct)
+
+
+class Trials:
+    """Runs experiments one after another and collects what went wrong.
+
+    Attributes:
+        failures: A message for each that did not come about.
+    """
+
+    def __init__(
+        self, *, is_quick: bool, seed: int, tell: Callable[[str], None]
+    ) -> None:
+        self.failures: list[str] = []
+        self._is_quick = is_quick
+        self._seed = seed
+        self._tell = tell
+
+    def needed(self, *, cores: int, is_gil_enabled: bool) -> Evidence:
+        """Those that even a quick bench must decide."""
+        return Evidence(
+            cores=cores,
+            is_gil_enabled=is_gil_enabled,
+            computing=self._computing(max(2, cores)),
+            sharing=self._run("sharing", self._rounds, findings.Sharing),
+            futures=self._run("futures", 1, findings.Futures),
+            deadlock=self._run("deadlock", 1, findings.Deadlock),
+            memory=self._memory(repeats=2 if self._is_quick else 6),
+        )
+
+    def others(self, evidence: Evidence) -> Evidence:
+        """The evidence with the rest."""
+        return replace(
+            evidence,
+            starting=self._run("starting", self._rounds, findings.Starting),
+            passing=self._run("passing", self._rounds, findings.Passing),
+        )
+
+    @property
+    def _rounds(self) -> int:
+        return 3 if self._is_quick else 9
+
+    def _computing(self, workers: int) -> findings.Computing | None:
+        job = ExperimentJob(
+            name="computing",
+            rounds=6 if self._is_quick else 15,
+            workers=workers,
+            seed=self._seed,
+        )
+        return self._do(job, findings.Computing)
+
+    def _memory(self, repeats: int) -> dict[str, list[findings.Memory]]:
+        found: dict[str, list[findings.Memory]] = {}
+        for _ in range(repeats):
+            for kind in memory_use.kinds():
+                job = ExperimentJob(name="memory", kind=kind)
+                one = self._do(job, findings.Memory)
+                if one is not None:
+                    found.setdefault(kind, []).append(one)
+        return found
+
+    def _run(self, name: str, rounds: int, kind: type[_Finding]) -> _Finding | None:
+        return self._do(ExperimentJob(name=name, rounds=rounds), kind)
+
+    def _do(self, job: ExperimentJob, kind: type[_Finding]) -> _Finding | None:
+        """What an experiment found; None if it failed."""
+        what = f"{job.name} {job.kind}".strip()
+        self._tell(f"experiment: {what}")
+        line = msgspec.json.encode(job)
+        module = "downloader.bench.experiments"
+        try:
+            with Child(module, line, what, _TRIAL_SECONDS) as child:
+                child.prepare()
+                return msgspec.json.decode(child.measure(), type=kind)
+        except BenchError as error:
+            self.failures.append(str(error))
+            return None

@@ -1,0 +1,104 @@
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+from bench_figures import MACHINE, cells, computing, workload
+
+from downloader.bench.result import (
+    BenchResult,
+    Crossing,
+    Mode,
+    read_json,
+    write_json,
+)
+from downloader.bench.text import as_text, number
+from downloader.bench.verdicts import Evidence, judge
+
+
+@pytest.fixture
+def result():
+    found = tuple(cells({"serial": [1, 1, 1], "threads": [0.1, 0.1, 0.1]}))
+    return BenchResult(
+        mode=Mode.QUICK,
+        started_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        seconds=50.0,
+        seed=7,
+        machine=MACHINE,
+        workloads=(
+            workload(server_files_per_second=5000.0, server_mib_per_second=1.0),
+        ),
+        cells=found,
+        crossings=(
+            Crossing(
+                workload="stage-parse",
+                before="threads",
+                after="processes",
+                stage_seconds=0.0123,
+            ),
+        ),
+        verdicts=judge(Evidence(cores=2, cells=found, computing=computing())),
+        warnings=("the moon was full",),
+    )
+
+
+def test_the_text_has_machine_table_verdicts_and_warnings(result):
+    text = as_text(result)
+
+    for clue in (
+        "2026-01-02 03:04 UTC, 50 s, seed 7",
+        "2 of 2 cores, load 0.1 to 1.0",
+        "CPython 3.13.0 with the GIL",
+        "LATENCY (100 files; 3 repeats): made up",
+        "the server gives at most 5,000 files/s",
+        "processes overtakes threads from 12.3 ms",
+        "1. For IO-bound work",
+        "HOLDS HERE. While one waits",
+        "! the moon was full",
+    ):
+        assert clue in text
+
+
+def test_a_row_has_medians_with_their_ends(result):
+    rows = as_text(result).splitlines()
+    row = next(one for one in rows if one.startswith("  threads "))
+
+    assert row.split()[:6] == ["threads", "4", "1,000", "(1,000", "to", "1,000)"]
+    assert "10 (10 to 10)" in row
+
+
+def test_columns_without_any_figure_are_left_out(result):
+    heading = next(one for one in as_text(result).splitlines() if "x serial" in one)
+
+    assert "start s" not in heading
+    assert "stage ms" not in heading
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (8.0, "8"),
+        (12345.6, "12,346"),
+        (123.4, "123"),
+        (12.34, "12.3"),
+        (1.234, "1.23"),
+        (0.1234, "0.123"),
+        (0.00123, "0.001"),
+    ],
+)
+def test_three_digits_count(value, text):
+    assert number(value) == text
+
+
+def test_a_result_survives_its_file(result, tmp_path):
+    write_json(result, tmp_path / "bench.json")
+
+    assert read_json(tmp_path / "bench.json") == result
+    assert [one.name for one in tmp_path.iterdir()] == ["bench.json"]
+
+
+def test_something_else_is_no_result(tmp_path):
+    (tmp_path / "bench.json").write_text("{}")
+
+    with pytest.raises(msgspec.ValidationError):
+        read_json(tmp_path / "bench.json")

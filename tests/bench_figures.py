@@ -1,0 +1,103 @@
+"""Made-up figures for tests of what a bench says of them."""
+
+from downloader.bench.cell import CellJob
+from downloader.bench.cells import make_cells
+from downloader.bench.experiments.findings import Computing, Starting
+from downloader.bench.result import Machine, Sample, Workload
+from downloader.bench.runner import Arm, Rounds
+
+MIB = 1 << 20
+NOISE = (0.98, 1.0, 1.02)
+
+MACHINE = Machine(
+    system="Linux",
+    processor="made up",
+    cores=2,
+    usable_cores=2,
+    quota_cores=None,
+    memory_bytes=None,
+    load_before=0.1,
+    load_after=1.0,
+    python="3.13.0",
+    implementation="CPython",
+    is_gil_enabled=True,
+    start_method="fork",
+    switch_interval_seconds=0.005,
+    versions={"downloader": "0.1.0"},
+)
+
+
+def workload(name="latency", files=100, **values):
+    return Workload(name=name, title=name, purpose="made up", files=files, **values)
+
+
+def sample(number=1, seconds=1.0, cpu_seconds=0.2, **values):
+    told = {
+        "files": 100,
+        "failed": 0,
+        "received_bytes": MIB,
+        "user_seconds": cpu_seconds / 2,
+        "system_seconds": cpu_seconds / 2,
+        **values,
+    }
+    return Sample(round=number, seconds=seconds, **told)
+
+
+def arm(strategy="serial", workers=1, name="latency", stage_seconds=0.0):
+    job = CellJob(strategy=strategy, workers=workers, folder="")
+    return Arm(
+        workload=name,
+        strategy=strategy,
+        workers=workers,
+        job=job,
+        stage_seconds=stage_seconds,
+    )
+
+
+def cells(seconds_by_strategy, name="latency", cpu_seconds=0.2, limit=None):
+    """A cell a strategy, from its seconds by round."""
+    arms = [arm(strategy, 4, name) for strategy in seconds_by_strategy]
+    samples = {
+        place: [
+            sample(number, seconds, cpu_seconds)
+            for number, seconds in enumerate(by_round, 1)
+        ]
+        for place, by_round in enumerate(seconds_by_strategy.values())
+    }
+    work = workload(name, server_files_per_second=limit)
+    return make_cells(arms, Rounds(samples=samples), work, cores=2, seed=1)
+
+
+def noisy(seconds, *factors):
+    return [seconds * factor for factor in factors or NOISE]
+
+
+def computing(threads=1.0, processes=1.9, children=1.9, gain=0.5, others=0.1):
+    """How many cores each had at once; `gain` is the processes' time to serial's."""
+    return Computing(
+        seconds={
+            "serial": noisy(1.0),
+            "threads": noisy(1.0),
+            "processes": noisy(gain),
+            "child programs": noisy(gain),
+        },
+        utilisation={
+            "serial": noisy(1.0),
+            "threads": noisy(threads),
+            "processes": noisy(processes),
+            "child programs": noisy(children),
+        },
+        others=noisy(others),
+        workers=2,
+    )
+
+
+def starting(process_start=1e-2, process_switch=2e-5):
+    return Starting(
+        start_seconds={
+            "thread": noisy(1e-4),
+            "process by spawn": noisy(process_start),
+        },
+        switch_seconds={"thread": noisy(1e-5), "process": noisy(process_switch)},
+        is_pinned=True,
+    )

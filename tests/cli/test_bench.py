@@ -1,0 +1,129 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from downloader.bench.result import Mode, read_json
+from downloader.cli import main
+
+pytestmark = pytest.mark.usefixtures("workdir")
+
+
+@pytest.mark.parametrize(
+    ("argv", "clues"),
+    [
+        (["bench", "--workers", "0"], ["--workers", "1,4,16"]),
+        (["bench", "-j", "4,x"], ["--workers", "'4,x'"]),
+        (["bench", "--repeats", "0"], ["--repeats", "0"]),
+        (["bench", "--strategies", "fibres"], ["no strategy 'fibres'", "threads"]),
+        (["bench", "missing.txt", "--repeats", "1"], ["missing.txt"]),
+        (["bench", "--quick", "-o", "file"], ["--output", "file"]),
+        (["bench", "file", "--quick"], ["--quick", "--repeats"]),
+        (["bench", "--quik"], ["--quik", "--quick?"]),
+    ],
+)
+def test_wrong_usage_says_what_and_measures_nothing(argv, clues, capsys, workdir):
+    (workdir / "file").write_text("")
+
+    status = main(argv)
+
+    error = capsys.readouterr().err
+    assert status == 2
+    assert all(clue in error for clue in clues), error
+    assert not (workdir / "bench.json").exists()
+
+
+def test_an_empty_list_is_nothing_to_measure(capsys, workdir):
+    (workdir / "urls.txt").write_text("# none\n")
+
+    assert main(["bench", "urls.txt"]) == 2
+    assert "no URL" in capsys.readouterr().err
+
+
+def test_the_users_list_is_fetched_by_each_strategy(capsys, workdir, site):
+    (workdir / "urls.txt").write_text("".join(f"{site.url}/n/{n}\n" for n in range(5)))
+    argv = ["bench", "urls.txt", "-s", "serial,threads", "--repeats", "2", "-j", "2,3"]
+
+    status = main([*argv, "-o", "measured"])
+
+    told = capsys.readouterr()
+    result = read_json("measured/bench.json")
+    assert status == 0, told.err
+    assert result.mode is Mode.LIST
+    assert [(c.strategy, c.workers, len(c.samples)) for c in result.cells] == [
+        ("serial", 1, 2),
+        ("threads", 2, 2),
+        ("threads", 3, 2),
+    ]
+    assert all(s.files == 5 and not s.failed for c in result.cells for s in c.samples)
+    assert "YOUR LIST (5 files" in told.out
+    assert "bench.json" in told.err
+    assert "Traceback" not in told.err
+    assert {one.name for one in workdir.iterdir()} == {"urls.txt", "measured"}
+
+
+def test_failed_downloads_are_a_doubt_and_no_error(capsys, workdir, site):
+    urls = f"{site.url}/nowhere\n{site.url}/n/1\n"
+    (workdir / "urls.txt").write_text(urls)
+
+    status = main(["bench", "urls.txt", "-s", "serial", "--repeats", "1", "-q"])
+
+    told = capsys.readouterr()
+    assert status == 0
+    assert "some downloads failed" in told.out
+    assert told.err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+)
+def test_a_signal_ends_all_and_leaves_nothing(signum, status, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "downloader",
+            "bench",
+            "--quick",
+            "-o",
+            tmp_path / "out",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(scratch)},
+        text=True,
+    )
+    # By then its first child is on its way, or measures already.
+    assert "measuring" in process.stderr.readline()
+    assert "experiment" in process.stderr.readline()
+    process.send_signal(signum)
+    out, error = process.communicate(timeout=60)
+
+    assert process.returncode == status
+    assert out == ""
+    assert "nothing was written" in error
+    assert "Traceback" not in error
+    assert list(scratch.iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not children_of(process.pid)
+
+
+def children_of(pid):
+    """Processes whose parent it is still said to be."""
+    if not Path("/proc").exists():
+        return []
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(stat)
+    return found
