@@ -172,7 +172,7 @@ BENCH_OPTIONS = (
         "bench_output",
         "text",
         default=".",
-        purpose="write bench.json and, if it can be made, bench.html into DIR",
+        purpose="write bench.json into DIR",
         flags=("-o", "--output"),
         group="where",
         metavar="DIR",

@@ -6,15 +6,13 @@ import contextlib
 import os
 import sys
 import time
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from downloader.cli.streams import complain, say
 from downloader.errors import InvalidSettings, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from downloader.bench.result import BenchResult
     from downloader.settings import Settings
@@ -23,7 +21,6 @@ __all__ = ["bench"]
 
 _MOST_WORKERS = 1_000
 _FAILED = 1
-_PAGE = "downloader.bench.page"
 
 
 def bench(
@@ -172,24 +169,11 @@ def _write(result: BenchResult, folder: str, *, is_quiet: bool) -> int:
     from downloader.bench.result import write_json
 
     json_path = os.path.join(folder, "bench.json")
-    if not _wrote(lambda: write_json(result, json_path), json_path):
-        return _FAILED
-    paths = [json_path]
-    if find_spec(_PAGE) is not None:
-        page_path = os.path.join(folder, "bench.html")
-        page = import_module(_PAGE)
-        if not _wrote(lambda: page.write_page(result, page_path), page_path):
-            return _FAILED
-        paths.append(page_path)
-    if not is_quiet:
-        say(f"downloader: wrote {' and '.join(paths)}")
-    return 0
-
-
-def _wrote(write: Callable[[], object], path: str) -> bool:
     try:
-        write()
+        write_json(result, json_path)
     except OSError as error:
-        complain(f"cannot write {path}: {error.strerror or error}")
-        return False
-    return True
+        complain(f"cannot write {json_path}: {error.strerror or error}")
+        return _FAILED
+    if not is_quiet:
+        say(f"downloader: wrote {json_path}")
+    return 0
