@@ -182,6 +182,13 @@ class Ledger:
             )
         return [self._decode(blob) for _, blob in found]
 
+    def spilled(self, host: str) -> list[int]:
+        """The rows of the entries that are kept for a host."""
+        found = self._connection.execute(
+            "SELECT seq FROM waiting WHERE host = ?", (host,)
+        )
+        return [seq for (seq,) in found]
+
     def give_up_spilled(self, failure: Failure, host: str | None = None) -> int:
         """Give every entry that is still kept its row, all the same; how many there were.
 

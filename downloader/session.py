@@ -426,8 +426,10 @@ class Session:
         for host, tickets, failure, has_spilled in self._frontier.give_up():
             spilled = 0
             if has_spilled:
+                rows = self._ledger.spilled(host) if self._sinks else []
                 spilled = self._ledger.give_up_spilled(failure, host)
                 self._tally.given_up(spilled, str(failure.kind))
+                self._tell(rows)
             for ticket in tickets:
                 self._conclude(ticket, None, failure)
             if tickets or spilled:
@@ -469,11 +471,14 @@ class Session:
 
     def _tell_the_rest(self) -> None:
         """Whoever still waits for a row, given up in bulk, is told of it."""
-        sinks, self._sinks = self._sinks, {}
-        for seq, waiting in sinks.items():
-            outcome = self._ledger.outcome(seq)
-            assert outcome is not None
-            for sink in waiting:
+        self._tell(list(self._sinks))
+
+    def _tell(self, rows: list[int]) -> None:
+        """Tell whoever waits for these rows, which were given up in bulk."""
+        for seq in rows:
+            for sink in self._sinks.pop(seq, ()):
+                outcome = self._ledger.outcome(seq)
+                assert outcome is not None
                 sink(outcome)
 
     def _give_up_rest(self) -> None:

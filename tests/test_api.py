@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import socket
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from driver_rig import Script
 from downloader import Downloader, InvalidSettings, Request, Settings, UsageError, fetch
 from downloader import api as module
 from downloader.models import Status
+from downloader.policy import breaker, frontier
 
 pytestmark = pytest.mark.usefixtures("workdir")
 STRATEGIES = pytest.mark.parametrize("strategy", ["threads", "asyncio"])
@@ -522,3 +524,17 @@ def test_a_stream_that_is_left_reads_its_endless_iterable_no_further(
     assert later.bytes == 9999
     # Up to 20 under way, a batch that was handed over, and one that was read too much.
     assert next(given) <= 20 + 20 + 2
+
+
+def test_futures_beyond_what_memory_holds_end_with_their_host(workdir, monkeypatch):
+    """They were given up in bulk, and nobody told them before the run's end."""
+    monkeypatch.setattr(frontier, "HOST_SHARE", 4)
+    monkeypatch.setattr(breaker, "COOL_DOWN_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with Downloader(strategy="threads", backoff_seconds=0.01) as downloader:
+        asked = [downloader.submit(f"http://127.0.0.1:{port}/{n}") for n in range(300)]
+        done, pending = wait(asked, timeout=30)
+
+        assert not pending
+    assert {future.result().error for future in done} == {"connect"}
