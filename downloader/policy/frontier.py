@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from downloader.models import Entry, Partial, Saved
 
 _BEGIN_AGAIN = http_kind(416)
+_LED_AWAY = Failure(ErrorKind.PROTOCOL, "a part of the file was said to be elsewhere")
 # All who worked on a file have left, and nobody has said why.
 _UNFINISHED = Failure(ErrorKind.WORKER_LOST, "its parts were left by all who had them")
 # What one host may hold in memory, and all of them together; a request takes about 1 KiB.
@@ -293,8 +294,10 @@ class Frontier:
         ticket.seconds += result.seconds
         if result.http_status is not None:
             ticket.http_status = result.http_status
-        if result.redirect is not None:
+        if result.redirect is not None and not ticket.flights:
             return self._move(ticket, slot.host, result)
+        if result.redirect is not None:
+            result = msgspec.structs.replace(result, redirect=None, failure=_LED_AWAY)
         failure = result.failure
         self._count(slot.host, failure, now)
         is_one_of_several = ticket.flights > 0 or ticket.setback is not None
@@ -315,9 +318,7 @@ class Frontier:
         Returns:
             What they came to, if nobody is left; None while others go on.
         """
-        ticket.most_flights = 0  # more would meet the same
-        if ticket in host.divided:
-            host.divided.remove(ticket)
+        self._undivide(ticket, host)  # more would meet the same
         if result.failure is not None:
             before = ticket.setback
             # That what has come is of no use says more than anything else.
@@ -328,6 +329,13 @@ class Frontier:
         lost = AttemptResult(result.attempt_id, failure=_UNFINISHED)
         found = ticket.setback or lost
         return msgspec.structs.replace(found, partial=found.partial or ticket.partial)
+
+    @staticmethod
+    def _undivide(ticket: Ticket, host: Host) -> None:
+        """Let nobody more join in."""
+        ticket.most_flights = 0
+        if ticket in host.divided:
+            host.divided.remove(ticket)
 
     def give_back(self, attempt_id: int) -> None:
         """Queue an attempt again that its worker did not begin."""
@@ -460,8 +468,7 @@ class Frontier:
         host.held -= 1
         self._held -= 1
         ticket.is_over = True
-        if ticket in host.divided:
-            host.divided.remove(ticket)
+        self._undivide(ticket, host)
         self._refresh(host)
         return Finished(ticket, saved, failure)
 
@@ -470,6 +477,8 @@ class Frontier:
         target = urls.parse(result.redirect)
         ticket.origin = ticket.origin or urls.parse(ticket.url).origin
         ticket.url, ticket.hops = target.text, result.hops
+        self._undivide(ticket, host)
+        ticket.is_divided = False
         host.held -= 1
         self._refresh(host)
         goal = self._host(target.host_key)

@@ -202,6 +202,9 @@ class Transfer:
             case Follow():
                 return False
             case Leave(url):
+                if self._share is not None:
+                    self._share.leave()
+                    self._part.keep()
                 self.result = self._make(redirect=url.text)
                 return False
             case NotModified():
@@ -335,14 +338,7 @@ class Transfer:
             if failure is not None:
                 return self.fail(failure)
         try:
-            if self._decoder is not None:
-                self._decoder.end()
-            if self._share is not None:
-                pass  # all of it is in its place
-            elif self._is_small and not self._part.is_open:
-                self._part.hold(self._take_pending())
-            else:
-                self._flush()
+            self._complete()
             failure = self._judge_checksum()
             if failure is not None:
                 return self._reject(failure)
@@ -365,6 +361,15 @@ class Transfer:
         )
         self.result = self._make(saved=saved)
         return self.result
+
+    def _complete(self) -> None:
+        """Have the part hold all of the body; what several wrote is there already."""
+        if self._decoder is not None:
+            self._decoder.end()
+        if self._share is None and self._is_small and not self._part.is_open:
+            self._part.hold(self._take_pending())
+        elif self._share is None:
+            self._flush()
 
     def fail(self, failure: Failure) -> AttemptResult:
         """End with a failure; a part that may be gone on with stays."""

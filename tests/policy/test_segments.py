@@ -12,7 +12,7 @@ from downloader.policy.frontier import Frontier, Limits
 from downloader.policy.headers import HeaderRules
 from downloader.policy.retry import RetryRules
 from downloader.policy.segments import Claim, Span, claim, is_complete, is_divisible
-from downloader.policy.ticket import Finished, Retrying
+from downloader.policy.ticket import Finished, Redirected, Retrying
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 PART = Partial(0, '"v1"', 1000, "http://a.test/0", is_divided=True)
@@ -213,6 +213,22 @@ class TestFrontier:
         (helper,) = made.take(0.0, 1)
         assert (helper.url, helper.hops) == ("http://a.test/led", 1)
         assert helper.origin == "http://a.test:80"
+
+    def test_a_helper_that_is_led_away_leaves_the_file_to_others(self) -> None:
+        made, first = self.divided(per_host=2)
+        (other,) = self.helpers(made)
+        led = AttemptResult(other, redirect="http://b.test/0", hops=1)
+        assert made.judge(led, 1.0, 0.0) is None
+        assert made.take(1.0, 1) == []
+        assert isinstance(made.judge(AttemptResult(first, SAVED), 1.0, 0.0), Finished)
+        assert made.is_empty
+
+    def test_whoever_is_alone_may_be_led_away_and_be_helped_there(self) -> None:
+        made, first = self.divided(per_host=1)
+        led = AttemptResult(first, redirect="http://b.test/0", hops=1)
+        assert isinstance(made.judge(led, 1.0, 0.0), Redirected)
+        (there,) = made.take(1.0, 1)
+        assert not made.is_divided(there.id)
 
     def test_the_file_is_there_once(self) -> None:
         made, first = self.divided()
