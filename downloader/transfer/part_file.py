@@ -147,10 +147,18 @@ class PartFile:
         assert self._digest is not None
         left = self.size_bytes
         with translated("read", self._path):
-            os.lseek(self._fd, 0, os.SEEK_SET)
-            while left and (block := os.read(self._fd, min(left, _READ_BYTES))):
-                self._digest.update(block)
-                left -= len(block)
+            # Of its own, and read by position: an attempt that is cut off meanwhile
+            # closes the other, whose number may be another part's a moment later.
+            descriptor = os.dup(self._fd)
+            try:
+                position = 0
+                while block := _read_at(
+                    descriptor, min(left - position, _READ_BYTES), position
+                ):
+                    self._digest.update(block)
+                    position += len(block)
+            finally:
+                os.close(descriptor)
 
     def sync(self) -> None:
         """Wait until the disk has all of it; may run in another thread.
@@ -206,8 +214,11 @@ class PartFile:
         """
         held, self._held = self._held, None
         if held is not None:
+            # Until it has its name there is nothing that could be gone on with.
+            size_bytes, self.size_bytes = self.size_bytes, 0
             with translated("write", self._path):
                 modified_ns = self._place(held)
+            self.size_bytes = size_bytes
             if modified_ns is not None:
                 return modified_ns
             self.open(0)
@@ -359,6 +370,13 @@ def _lock(descriptor: int, *, is_shared: bool = False) -> bool:
     except OSError:
         return True  # a file system without locks
     return True
+
+
+def _read_at(descriptor: int, size_bytes: int, position: int) -> bytes:
+    if hasattr(os, "pread"):
+        return os.pread(descriptor, size_bytes, position)
+    os.lseek(descriptor, position, os.SEEK_SET)  # Windows; the end is where it ends
+    return os.read(descriptor, size_bytes)
 
 
 def _unlock(descriptor: int) -> None:
