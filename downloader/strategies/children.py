@@ -218,10 +218,10 @@ class _Child:
     def settle(self, results: list[AttemptResult]) -> None:
         """Results came: take them out of what it has in hand."""
         for result in results:
-            batch = self._in_hand.pop(result.attempt_id)
-            batch.discard(result.attempt_id)
-            if not batch:
-                self._batches -= 1
+            batch = self._in_hand.pop(result.attempt_id, None)
+            if batch is not None:
+                batch.discard(result.attempt_id)
+                self._batches -= not batch
 
     def unsettled(self) -> list[int]:
         """Attempts it had in hand when it died."""

@@ -36,7 +36,11 @@ class Curl:
         share = descriptors.share(workers)
         folder = Folder(plan.root, share.folders)
         self._driver = CurlDriver(
-            self._engine, folder, workers + share.idle, uses_http2=plan.uses_http2
+            self._engine,
+            folder,
+            workers + share.idle,
+            lambda attempt, error: internal_failure(attempt, error, 0.0),
+            uses_http2=plan.uses_http2,
         )
         self._free = workers
         self._queue: deque[Attempt] = deque()

@@ -59,6 +59,7 @@ class CurlDriver:
         engine: What the process shares.
         folder: The loop's view of the output folder.
         most_idle: Connections that are kept though nobody uses them now.
+        broken: Makes the result of an attempt that met a fault of this program.
         uses_http2: True to speak HTTP/2 where a server does.
     """
 
@@ -67,11 +68,13 @@ class CurlDriver:
         engine: Engine,
         folder: Folder,
         most_idle: int,
+        broken: Callable[[Attempt, Exception], AttemptResult],
         *,
         uses_http2: bool = False,
     ) -> None:
         self.engine = engine
         self.folder = folder
+        self.broken = broken
         self.uses_http2 = uses_http2
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, most_idle)
@@ -97,16 +100,16 @@ class CurlDriver:
 
     def begin(self, attempt: Attempt, tell: Callable[[Moved], None]) -> None:
         """Take an attempt up; its result comes out of a later `turn`."""
+        transfer = Transfer(
+            attempt, self.engine.plan, self.folder, self.engine.take, tell
+        )
         if self._free:
             call = self._free.pop()
         else:
             call = _Call(self)
             self._by_handle[call.easy] = call
-        transfer = Transfer(
-            attempt, self.engine.plan, self.folder, self.engine.take, tell
-        )
         self._live[id(call)] = call
-        call.begin(transfer, wants_fresh=attempt.is_fresh)
+        call.begin(attempt, transfer)
 
     def turn(self, timeout_seconds: float) -> list[AttemptResult]:
         """Move bytes for a while.
@@ -288,6 +291,7 @@ class _Call:
     def __init__(self, driver: CurlDriver) -> None:
         self._driver = driver
         self.generation = 0
+        self.attempt: Attempt
         self.transfer: Transfer
         self.watch: Watch
         self.easy = easy = pycurl.Curl()
@@ -323,24 +327,21 @@ class _Call:
 
     # An attempt's course
 
-    def begin(self, transfer: Transfer, *, wants_fresh: bool) -> None:
+    def begin(self, attempt: Attempt, transfer: Transfer) -> None:
         """Serve another attempt."""
         self.generation += 1
+        self.attempt = attempt
         self.transfer = transfer
         self.watch = Watch(transfer.patience, _nothing)
-        self.easy.setopt(pycurl.FRESH_CONNECT, int(wants_fresh))
+        self.easy.setopt(pycurl.FRESH_CONNECT, int(attempt.is_fresh))
         self._guarded(self._ask_first)
 
     def flush(self) -> None:
         """Hand on what came of the body."""
         if not self._pieces or self._fault is not None or not self._is_added:
             return
-        try:
-            self._hand_on()
-        except (TransportError, DiskError) as error:
-            self._end_with(error)
-            return
-        if self.transfer.has_enough:
+        self._guarded(self._hand_on)
+        if self.transfer.has_enough and self._is_added:
             self.leave()
             self._guarded(self._conclude)
 
@@ -386,6 +387,9 @@ class _Call:
             step()
         except (TransportError, DiskError, InvalidUrl) as error:
             self._end_with(error)
+        except Exception as error:  # noqa: BLE001 - one URL must not end the run
+            self.leave()
+            self._finish(self._driver.broken(self.attempt, error))
 
     def _end_with(self, error: TransportError | DiskError | InvalidUrl) -> None:
         self._put_away()
@@ -443,7 +447,7 @@ class _Call:
         self._interim_answers = 0
         self._is_headed = self._is_sent = self._is_wanted = False
         self._chunks: ChunkDecoder | None = None
-        self._fault: TransportError | DiskError | None = None
+        self._fault: Exception | None = None
         self._pieces = []
         self._pieces_bytes = 0
         self._paused_until = 0.0
@@ -481,10 +485,8 @@ class _Call:
             return self._take_head(lines) if lines else None
         except ValueError:
             self._fault = faults.malformed()
-        except (TransportError, DiskError) as error:
+        except Exception as error:  # noqa: BLE001 - libcurl would print it
             self._fault = error
-        except InvalidUrl as error:
-            self._fault = TransportError("invalid_url", str(error))
         return _ABORT
 
     def _take_head(self, lines: list[bytes]) -> int | None:
@@ -532,7 +534,7 @@ class _Call:
             return None
         try:
             self._hand_on()
-        except (TransportError, DiskError) as error:
+        except Exception as error:  # noqa: BLE001 - libcurl would print it
             self._fault = error
         return _ABORT if self._fault or self.transfer.has_enough else None
 
