@@ -107,7 +107,7 @@ class SegmentMap:
             if claim.cut is None:
                 taken, self._index = span._replace(owner=self._owner), claim.place
             else:
-                self._write_span(claim.place, span._replace(end=claim.cut))
+                self._write_end(claim.place, claim.cut)
                 taken = Span(claim.cut, span.end, self._owner)
                 self._index = len(spans)
             self._write_span(self._index, taken)
@@ -124,7 +124,9 @@ class SegmentMap:
         """Where this worker's bytes end now; 0 once the part is of no use any more."""
         if self._state() == _VOID:
             return 0
-        data = os.pread(self._fd, _NUMBER.size, self._offset(self._index) + 8)
+        data = os.pread(
+            self._fd, _NUMBER.size, self._offset(self._index) + _NUMBER.size
+        )
         return int(_NUMBER.unpack(data)[0])
 
     @property
@@ -144,8 +146,8 @@ class SegmentMap:
             ours = spans[self._index]
             for index, span in enumerate(spans):
                 if span.owner and span.left_bytes and span.end == ours.position:
-                    self._write_span(index, span._replace(end=ours.end))
-                    self._write_span(self._index, ours._replace(end=ours.position))
+                    self._write_end(index, ours.end)
+                    self._write_end(self._index, ours.position)
                     break
             self._release({self._owner})
 
@@ -202,6 +204,10 @@ class SegmentMap:
 
     def _write_span(self, index: int, span: Span) -> None:
         os.pwrite(self._fd, _SPAN.pack(*span), self._offset(index))
+
+    def _write_end(self, index: int, end: int) -> None:
+        # Its end alone: how far it has come is for whoever writes it to say.
+        os.pwrite(self._fd, _NUMBER.pack(end), self._offset(index) + _NUMBER.size)
 
     @staticmethod
     def _offset(index: int) -> int:

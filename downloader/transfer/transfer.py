@@ -409,12 +409,15 @@ class Transfer:
             part_record.erase(self._folder, self._attempt.path)
             self._is_recorded = False
         expected = verdict.expected_bytes
-        self._is_small = self._decoder is None and (
-            expected is not None and expected <= SMALL_BYTES
+        is_divided = self._divides(verdict)
+        self._is_small = (
+            not is_divided
+            and self._decoder is None
+            and (expected is not None and expected <= SMALL_BYTES)
         )
         if not (self._is_small and self._is_first and not verdict.offset_bytes):
             self._part.open(verdict.offset_bytes, expected)
-        if self._divides(verdict):
+        if is_divided:
             self._divide()
         elif self._is_large():
             self._record_part()
@@ -559,7 +562,13 @@ class Transfer:
             self._folder, self._attempt, self._plan, self._part, partial, is_new=False
         )
         self._tell_divided(self._share)
-        self._claim(self._share)
+        span = self._share.claim()
+        if span is not None:
+            self._exchange.ask_for(partial, *span)
+        elif self._attempt.joins:
+            self._leave_to_others()  # whoever wrote the last of it finishes it
+        else:
+            raise PartLost("go on with", self._attempt.path, "its map is of no use")
 
     def _go_on(self, share: Share) -> None:
         """Our bytes have come, or the body has ended: what is there to do next?"""
@@ -589,11 +598,15 @@ class Transfer:
 
     def _refuse_range(self, share: Share, failure: Failure) -> None:
         """The answer to a request for some bytes is of no use."""
-        if failure.kind == ErrorKind.PROTOCOL and self._attempt.joins:
+        if failure.kind == _BEGIN_AGAIN:
+            self._reject(begin_again(failure.detail))
+        elif self._attempt.joins:
+            # Others are served, or were: a refusal of one more is no verdict on the file.
             share.give_back()
             self._part.keep()
-            self.result = self._make(failure=failure)
-        elif failure.kind in {_BEGIN_AGAIN, ErrorKind.PROTOCOL}:
+            self._has_helped = True
+            self.result = self._make()
+        elif failure.kind == ErrorKind.PROTOCOL:
             self._reject(begin_again(failure.detail))
         else:
             self.fail(failure)
