@@ -305,6 +305,14 @@ OPTIONS: tuple[Option, ...] = (
         flags=("--http2",),
     ),
     Option(
+        "http3",
+        "bool",
+        default=False,
+        purpose="try HTTP/3 over QUIC with https servers, HTTP/2 and 1.1 where it fails "
+        "(curl and multicore only)",
+        flags=("--http3",),
+    ),
+    Option(
         "timeout",
         "seconds",
         default=30.0,
@@ -410,7 +418,7 @@ OPTIONS: tuple[Option, ...] = (
         "compressed",
         "bool",
         default=False,
-        purpose="ask for compressed answers (gzip, deflate) and save them unpacked",
+        purpose="ask for compressed answers (gzip, deflate, brotli) and save them unpacked",
         flags=("--compressed",),
     ),
     Option(

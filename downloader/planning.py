@@ -16,6 +16,7 @@ from downloader.policy.retry import RetryRules
 from downloader.policy.standing import Wishes
 from downloader.strategies.contract import chosen, default_workers, load
 from downloader.transfer import descriptors
+from downloader.transfer.coding import known_codings
 from downloader.transfer.plan import Plan
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from downloader.settings import Settings
 
 logger = logging.getLogger(__name__)
-_HTTP2 = frozenset({"curl", "multicore"})
+NEWER_HTTP = frozenset({"curl", "multicore"})
 
 
 def choose_strategy(settings: Settings) -> str:
@@ -33,12 +34,25 @@ def choose_strategy(settings: Settings) -> str:
         UsageError: It cannot do what else is asked for.
     """
     name = chosen(settings.strategy)
-    if settings.http2 and name not in _HTTP2:
+    flag = "--http3" if settings.http3 else "--http2" if settings.http2 else None
+    if flag is not None and (name not in NEWER_HTTP or chosen("default") != "curl"):
         raise UsageError(
-            f"--http2: the strategy {name} does not speak it; use curl or multicore "
+            f"{flag}: the strategy {name} does not speak it; use curl or multicore "
             "(pip install 'downloader-engine[curl]')"
         )
+    if settings.http3:
+        _require_http3()
     return name
+
+
+def _require_http3() -> None:
+    import pycurl
+
+    if not pycurl.version_info()[4] & pycurl.VERSION_HTTP3:
+        raise UsageError(
+            f"--http3: libcurl {pycurl.version_info()[1]} was built without it here; "
+            "--http2 is the next best"
+        )
 
 
 def count_workers(settings: Settings, name: str) -> int:
@@ -121,9 +135,9 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         verifies_tls=not settings.insecure,
         max_seconds=settings.max_time,
         max_bytes=settings.max_file_size,
-        decodes=settings.compressed,
+        codings=known_codings() if settings.compressed else (),
         blocks_private=settings.block_private,
-        uses_http2=settings.http2,
+        http_version=3 if settings.http3 else 2 if settings.http2 else 1,
         segments=settings.segments,
         min_segment_bytes=settings.min_segment_size,
         is_durable=settings.durable,

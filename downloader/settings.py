@@ -74,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     segments: int = _default("segments")
     min_segment_size: int = _default("min_segment_size")
     http2: bool = _default("http2")
+    http3: bool = _default("http3")
     timeout: float = _default("timeout")
     max_time: float | None = _default("max_time")
     max_file_size: int | None = _default("max_file_size")

@@ -204,7 +204,8 @@ def check_head(text):
     }
     for status in (200, 204, 206, 302, 304, 416, 429, 503):
         attempt = Attempt(0, "http://a.test/x", "x", partial=partial)
-        talk = Exchange(attempt, HeaderRules(), 20, 10**6, decodes=len(text) % 2 == 0)
+        codings = ("gzip", "deflate", "br") if len(text) % 2 else ()
+        talk = Exchange(attempt, HeaderRules(), 20, 10**6, codings)
         fields = talk.request_fields()
         assert all("\n" not in value for value in fields.values())
         verdict = talk.judge_head(status, answer, NOON)

@@ -13,6 +13,7 @@ import time
 import zlib
 from email.utils import formatdate
 
+import brotli
 import odd_raw
 from odd_exchange import After, body
 
@@ -398,6 +399,30 @@ def deflated_bare(x):
     """/deflate-bare/<n>: deflate without zlib's frame, as some servers send it."""
     stream = zlib.compressobj(wbits=-15)
     return _coded(x, stream.compress(x.body(x.number(0))) + stream.flush(), "deflate")
+
+
+@behaviour("br")
+def brotlied(x):
+    """/br/<n>: Content-Encoding: br; n is the size before."""
+    return _coded(x, brotli.compress(x.body(x.number(0))), "br")
+
+
+@behaviour("br-cut")
+def brotli_cut(x):
+    """/br-cut/<n>: br without its last byte, under a length that is right."""
+    return _coded(x, brotli.compress(x.body(x.number(0)))[:-1], "br")
+
+
+@behaviour("br-more")
+def brotli_more(x):
+    """/br-more/<n>: br with something behind its end."""
+    return _coded(x, brotli.compress(x.body(x.number(0))) + b"more", "br")
+
+
+@behaviour("br-bomb")
+def brotli_bomb(x):
+    """/br-bomb/<n>: n zeros, which take a dozen bytes on the wire."""
+    return _coded(x, brotli.compress(bytes(x.number(0))), "br")
 
 
 @behaviour("coding")

@@ -88,6 +88,25 @@ http://127.0.0.1:{port} {{
   file_server
 }}
 """
+CADDY_HTTPS = """
+{{
+  admin off
+  auto_https disable_redirects
+  default_sni localhost
+  servers {{
+    protocols h1 h2
+  }}
+}}
+https://127.0.0.1:{port} {{
+  tls {certificate} {key}
+  log {{
+    output file {folder}/access.log
+    format json
+  }}
+  root * {root}
+  file_server
+}}
+"""
 TINYPROXY = """
 Port {port}
 Listen 127.0.0.1
@@ -197,6 +216,32 @@ def caddy(folder, root):
     port, path = _configured(folder, CADDY, root=root)
     argv = [program("caddy"), "run", "--adapter", "caddyfile", "--config", path]
     return started(argv, folder, port)
+
+
+def caddy_https(folder, root, certificate, key):
+    folder.mkdir()
+    values = {"root": root, "certificate": certificate, "key": key}
+    port, path = _configured(folder, CADDY_HTTPS, **values)
+    argv = [program("caddy"), "run", "--adapter", "caddyfile", "--config", path]
+    return started(argv, folder, port, "https")
+
+
+def hypercorn(folder, certificate, key):
+    """HTTP/3, and older ones, from `folder`, which has the files."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    argv = [
+        sys.executable,
+        "-m",
+        "hypercorn",
+        "--quic-bind",
+        address,
+        "--bind",
+        address,
+    ]
+    argv += ["--certfile", str(certificate), "--keyfile", str(key)]
+    app = Path(__file__).parent / "http3_app.py"
+    return started([*argv, f"{app}:app"], folder, port, "https")
 
 
 def httpbin(folder):

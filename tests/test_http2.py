@@ -63,7 +63,8 @@ def test_a_missing_file_is_missing_there_too(server, tmp_path, strategy):
     assert (row.error, row.http_status) == ("http_404", 404)
 
 
+@pytest.mark.parametrize("flag", ["--http2", "--http3"])
 @pytest.mark.parametrize("strategy", sorted(set(NAMES) - set(SPEAKERS)))
-def test_the_others_say_that_they_do_not(capsys, strategy):
-    assert main(["fetch", "http://a.test/", "--http2", "-s", strategy]) == 2
+def test_the_others_say_that_they_do_not(capsys, strategy, flag):
+    assert main(["fetch", "http://a.test/", flag, "-s", strategy]) == 2
     assert f"the strategy {strategy} does not speak it" in capsys.readouterr().err

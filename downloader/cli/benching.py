@@ -12,7 +12,7 @@ from downloader.cli.streams import complain, say
 from downloader.errors import InvalidSettings, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from downloader.bench.result import BenchResult
     from downloader.settings import Settings
@@ -24,7 +24,10 @@ _FAILED = 1
 
 
 def bench(
-    own: Mapping[str, object], sources: tuple[str, ...], settings: Settings
+    own: Mapping[str, object],
+    sources: tuple[str, ...],
+    settings: Settings,
+    check: Callable[[], None],
 ) -> int:
     """Measure, print the text, write the files; returns the exit status.
 
@@ -32,6 +35,7 @@ def bench(
         own: The verb's own options, checked, by name.
         sources: The user's lists; empty for the set work.
         settings: What those are fetched under.
+        check: Raises if a signal came; asked between the cells.
 
     Raises:
         UsageError: An option cannot be used.
@@ -63,7 +67,7 @@ def bench(
     if not settings.quiet:
         say(f"downloader: measuring; this takes {promise(mode)}")
     try:
-        with _Status(is_shown=not settings.quiet) as status:
+        with _Status(is_shown=not settings.quiet, check=check) as status:
             result = run_bench(plan, status.tell)
     except KeyboardInterrupt:
         complain("stopped; nothing was written", "warning")
@@ -110,11 +114,13 @@ class _Status:
 
     Args:
         is_shown: False to say nothing.
+        check: Raises if it is time to end.
     """
 
     _INTERVAL_SECONDS = 0.1
 
-    def __init__(self, *, is_shown: bool) -> None:
+    def __init__(self, *, is_shown: bool, check: Callable[[], None]) -> None:
+        self._check = check
         self._is_shown = is_shown and sys.stderr is not None
         self._is_terminal = self._is_shown and sys.stderr.isatty()
         self._section = ""
@@ -129,6 +135,7 @@ class _Status:
 
     def tell(self, text: str) -> None:
         """Say what begins now."""
+        self._check()
         if not self._is_shown:
             return
         if self._is_terminal:

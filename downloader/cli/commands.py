@@ -134,7 +134,7 @@ def _run_demo(
     return _carry_out(start, settings, interruptions)
 
 
-def _bench(invocation: Invocation, _: Interruptions) -> int:
+def _bench(invocation: Invocation, interruptions: Interruptions) -> int:
     from downloader.cli.benching import bench
 
     if "-" in invocation.sources and sys.stdin is None:
@@ -143,7 +143,7 @@ def _bench(invocation: Invocation, _: Interruptions) -> int:
     settings = _settings(invocation, invocation.flags)
     # What is measured lies in temporary folders and tells of itself in its own way.
     settings = msgspec.structs.replace(settings, report=None, no_progress=True)
-    return bench(own, invocation.sources, settings)
+    return bench(own, invocation.sources, settings, interruptions.check)
 
 
 _VERBS: dict[str, Callable[[Invocation, Interruptions], int]] = {

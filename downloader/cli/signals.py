@@ -53,6 +53,7 @@ class Interruptions:
         self._exit_now = exit_now
         self._run: Stoppable | None = None
         self._count = 0
+        self._signum: int | None = None
         self._previous: list[tuple[int, object]] = []
 
     def __enter__(self) -> Self:
@@ -74,6 +75,15 @@ class Interruptions:
         """The run has ended."""
         self._run = None
 
+    def check(self) -> None:
+        """Raise `Interrupted` again where Python lost it: in a finalizer, say.
+
+        Raises:
+            Interrupted: A signal came while no run was attached.
+        """
+        if self._signum is not None:
+            raise Interrupted(self._signum)
+
     def _handle(self, signum: int, _frame: FrameType | None) -> None:
         self._count += 1
         if self._count >= _LAST:
@@ -81,4 +91,5 @@ class Interruptions:
         if self._run is not None:
             self._run.stop(signum)
         elif self._count == 1:
+            self._signum = signum
             raise Interrupted(signum)

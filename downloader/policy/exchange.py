@@ -51,8 +51,8 @@ _REASONS = {
 # Which of its faults it was, some libraries do not say.
 MALFORMED = "the answer is not valid HTTP/1.1"
 _BAD_FRAMING = Failure(ErrorKind.PROTOCOL, MALFORMED)
-# The content codings that are undone; the last is an old name of the first.
-_DECODED = ("gzip", "deflate", "x-gzip")
+# An old name of the first of the content codings.
+_X_GZIP = "x-gzip"
 # Honest text shrinks to a twentieth at best; a deflated body cannot stand for more than
 # 1,032 times its length, so that the ratio alone would not tell bombs early.
 BOMB_BYTES = 1 << 30
@@ -106,12 +106,12 @@ class Exchange:
         rules: What the run sends, and to whom.
         max_redirects: Hops after which the answer is a failure.
         max_bytes: The largest file that is taken; None for any.
-        decodes: True to ask for a compressed body, and undo that.
+        codings: The content codings to ask for, and to undo.
     """
 
     __slots__ = (
         "_attempt",
-        "_decodes",
+        "_codings",
         "_home",
         "_max_bytes",
         "_max_redirects",
@@ -130,11 +130,10 @@ class Exchange:
         rules: headers.HeaderRules,
         max_redirects: int,
         max_bytes: int | None = None,
-        *,
-        decodes: bool = False,
+        codings: tuple[str, ...] = (),
     ) -> None:
         self._max_bytes = max_bytes
-        self._decodes = decodes
+        self._codings = codings
         self._attempt = attempt
         self._rules = rules
         self._max_redirects = max_redirects
@@ -164,8 +163,8 @@ class Exchange:
             last = "" if self._span is None else self._span[1] - 1
             fields["Range"] = f"bytes={self._offset_bytes()}-{last}"
             fields["If-Range"] = self._require_partial().validator
-        elif self._decodes and fields.get("Accept-Encoding") == "identity":
-            fields["Accept-Encoding"] = ", ".join(_DECODED[:-1])
+        elif self._codings and fields.get("Accept-Encoding") == "identity":
+            fields["Accept-Encoding"] = ", ".join(self._codings)
         fields.update(self._conditions())
         return fields
 
@@ -330,14 +329,13 @@ class Exchange:
         if isinstance(framing, Failure):
             return framing
         expected = 0 if status == _NO_CONTENT else framing
-        if self._decodes and headers.is_coded(answer) and expected != 0:
+        if self._codings and headers.is_coded(answer) and expected != 0:
             return self._judge_coding(answer["content-encoding"], expected)
         return Receive(0, expected, expected)
 
-    @staticmethod
-    def _judge_coding(field: str, expected: int | None) -> Verdict:
+    def _judge_coding(self, field: str, expected: int | None) -> Verdict:
         coding = field.strip().lower()
-        if coding in _DECODED:
+        if coding in self._codings or coding == _X_GZIP:
             return Receive(0, expected, None, coding)
         shown = printable(coding[:_SHOWN_CHARACTERS])
         return Failure(

@@ -40,7 +40,6 @@ class Curl:
             folder,
             workers + share.idle,
             lambda attempt, error: internal_failure(attempt, error, 0.0),
-            uses_http2=plan.uses_http2,
         )
         self._free = workers
         self._queue: deque[Attempt] = deque()

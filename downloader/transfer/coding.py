@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from downloader.errors import TransportError
 from downloader.models import ErrorKind
@@ -14,13 +14,79 @@ if TYPE_CHECKING:
 # What is held of the decoded body at a time: a compressed megabyte may stand for a
 # thousand of them.
 PIECE_BYTES = 1 << 20
+_ZLIB_CODINGS = ("gzip", "deflate")
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15
 # RFC 1950 §2.2: the method in the low bits of a zlib stream's first byte.
 _METHOD_MASK, _DEFLATE_METHOD = 0x0F, 8
 
 
-class Decoder:
-    """One body's coding, undone piece by piece.
+def known_codings() -> tuple[str, ...]:
+    """What can be undone here: brotli only where its package is."""
+    try:
+        import brotli
+    except ImportError:
+        return _ZLIB_CODINGS
+    # Before 1.2 it had no bound on what one call unfolds.
+    is_bounded = hasattr(brotli.Decompressor, "can_accept_more_data")
+    return (*_ZLIB_CODINGS, "br") if is_bounded else _ZLIB_CODINGS
+
+
+def decoder(coding: str) -> Decoder:
+    """What undoes one body's coding: one of `known_codings`, or `x-gzip`."""
+    return Brotli() if coding == "br" else Zlib(coding)
+
+
+class Decoder(Protocol):
+    """One body's coding, undone piece by piece."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """The pieces that some of the body stands for, of about `PIECE_BYTES` at most.
+
+        Raises:
+            TransportError: It is no such coding, or goes on behind its end.
+        """
+
+    def end(self) -> None:
+        """The body is over.
+
+        Raises:
+            TransportError: Its coding is not.
+        """
+
+
+class Brotli:
+    """The coding `br` (RFC 7932)."""
+
+    def __init__(self) -> None:
+        import brotli
+
+        self._stream = brotli.Decompressor()
+        self._error = brotli.error
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """As `Decoder` has it."""
+        # With no more input it goes on unfolding what it holds.
+        while piece := self._process(data):
+            yield piece
+            data = b""
+
+    def end(self) -> None:
+        """As `Decoder` has it."""
+        if not self._stream.is_finished():
+            raise _cut()
+
+    def _process(self, data: bytes) -> bytes:
+        if not data and self._stream.is_finished():
+            return b""
+        try:
+            piece: bytes = self._stream.process(data, output_buffer_limit=PIECE_BYTES)
+        except self._error as error:
+            raise _broken("its content coding is damaged") from error
+        return piece
+
+
+class Zlib:
+    """The codings that zlib knows.
 
     Args:
         coding: `gzip`, `x-gzip` or `deflate`.
@@ -32,11 +98,7 @@ class Decoder:
         self._is_begun = False
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """The pieces that some of the body stands for, none larger than `PIECE_BYTES`.
-
-        Raises:
-            TransportError: It is no such coding, or goes on behind its end.
-        """
+        """As `Decoder` has it."""
         while data:
             if self._stream is None:
                 data = self._begin(data)
@@ -54,15 +116,9 @@ class Decoder:
                 data, self._stream = self._stream.unused_data, None
 
     def end(self) -> None:
-        """The body is over.
-
-        Raises:
-            TransportError: Its coding is not.
-        """
+        """As `Decoder` has it."""
         if self._stream is not None or not self._is_begun:
-            raise TransportError(
-                ErrorKind.TRUNCATED, "the body ended inside its content coding"
-            )
+            raise _cut()
 
     def _begin(self, data: bytes) -> bytes:
         """Make the stream that the first byte calls for; what is left of the data."""
@@ -81,6 +137,12 @@ class Decoder:
         # "deflate" means zlib's format; some servers send it bare, and browsers take it.
         is_zlib = first & _METHOD_MASK == _DEFLATE_METHOD
         return _ZLIB_BITS if is_zlib else _RAW_BITS
+
+
+def _cut() -> TransportError:
+    return TransportError(
+        ErrorKind.TRUNCATED, "the body ended inside its content coding"
+    )
 
 
 def _broken(text: str) -> TransportError:

@@ -60,7 +60,6 @@ class CurlDriver:
         folder: The loop's view of the output folder.
         most_idle: Connections that are kept though nobody uses them now.
         broken: Makes the result of an attempt that met a fault of this program.
-        uses_http2: True to speak HTTP/2 where a server does.
     """
 
     def __init__(
@@ -69,16 +68,13 @@ class CurlDriver:
         folder: Folder,
         most_idle: int,
         broken: Callable[[Attempt, Exception], AttemptResult],
-        *,
-        uses_http2: bool = False,
     ) -> None:
         self.engine = engine
         self.folder = folder
         self.broken = broken
-        self.uses_http2 = uses_http2
         self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, most_idle)
-        if uses_http2:
+        if engine.plan.http_version > 1:
             self.multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         self.sockets = Sockets(self.multi, self._take_ended)
         self.trust = _Trust(engine)
@@ -303,18 +299,14 @@ class _Call:
         self._pieces: list[bytes] = []
         self._reset()
         timeout = driver.engine.plan.timeout_seconds
-        version = (
-            pycurl.CURL_HTTP_VERSION_2TLS
-            if driver.uses_http2
-            else pycurl.CURL_HTTP_VERSION_1_1
-        )
+        http_version = driver.engine.plan.http_version
         for option, value in (
             (pycurl.NOSIGNAL, 1),
             (pycurl.HTTP_TRANSFER_DECODING, 0),
             (pycurl.PATH_AS_IS, 1),
             (pycurl.BUFFERSIZE, driver.engine.chunk_bytes(READ_BYTES)),
-            (pycurl.HTTP_VERSION, version),
-            (pycurl.PIPEWAIT, int(driver.uses_http2)),
+            (pycurl.HTTP_VERSION, _HTTP_VERSIONS[http_version]),
+            (pycurl.PIPEWAIT, int(http_version > 1)),
             # Ours comes first; its own would be five minutes.
             (pycurl.CONNECTTIMEOUT, int(timeout) + 2),
             (pycurl.PROXY, ""),
@@ -658,6 +650,11 @@ class _Call:
         return int(pycurl.SOCKOPT_OK)
 
 
+_HTTP_VERSIONS = {
+    1: pycurl.CURL_HTTP_VERSION_1_1,
+    2: pycurl.CURL_HTTP_VERSION_2TLS,
+    3: pycurl.CURL_HTTP_VERSION_3,
+}
 # Codes of libcurl's that this binding has no name for, or several.
 _WEIRD_SERVER_REPLY, _SSL_CERTIFICATE, _PROXY_FAILED, _TOO_LARGE = 8, 60, 97, 100
 _TLS = frozenset(

@@ -21,9 +21,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         verifies_tls: False to take any certificate.
         max_seconds: How long one attempt may take in all; None for any time.
         max_bytes: How large a file may be; None for any size.
-        decodes: True to ask for compressed bodies and write them decoded.
+        codings: The content codings to ask for, whose bodies are written decoded.
         blocks_private: True to connect to public addresses only.
-        uses_http2: True to speak HTTP/2 where a server and a driver can.
+        http_version: The newest HTTP to speak where a server and a driver can: 1, 2 or 3.
         segments: How many connections one large file may have.
         min_segment_bytes: No connection is begun for less of a file.
         is_durable: True if a file must be on the disk before it gets its name.
@@ -39,9 +39,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     verifies_tls: bool = True
     max_seconds: float | None = None
     max_bytes: int | None = None
-    decodes: bool = False
+    codings: tuple[str, ...] = ()
     blocks_private: bool = False
-    uses_http2: bool = False
+    http_version: int = 1
     segments: int = 1
     min_segment_bytes: int = 4 << 20
     is_durable: bool = False

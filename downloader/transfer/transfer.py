@@ -48,7 +48,7 @@ from downloader.policy.exchange import (
 from downloader.policy.patience import Patience
 from downloader.policy.standing import UNKNOWN_FILE
 from downloader.transfer import faults, part_record
-from downloader.transfer.coding import Decoder
+from downloader.transfer.coding import Decoder, decoder
 from downloader.transfer.part_file import PartFile
 from downloader.transfer.segment_map import IS_AVAILABLE
 from downloader.transfer.share import Share
@@ -128,7 +128,7 @@ class Transfer:
             plan.headers,
             plan.max_redirects,
             plan.max_bytes,
-            decodes=plan.decodes,
+            plan.codings,
         )
         self._decoder: Decoder | None = None
         self._plan = plan
@@ -401,7 +401,7 @@ class Transfer:
             self._received_bytes = 0
             self.patience.receiving(time.monotonic())
             return True
-        self._decoder = None if verdict.coding is None else Decoder(verdict.coding)
+        self._decoder = None if verdict.coding is None else decoder(verdict.coding)
         if (verdict.expected_bytes or 0) > LARGE_BYTES:
             self._folder.check_room(self._attempt.path, verdict.expected_bytes or 0)
         # An old record goes before its bytes do, a new one comes before its bytes.

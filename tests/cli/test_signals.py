@@ -1,3 +1,4 @@
+import contextlib
 import signal
 import threading
 
@@ -39,6 +40,17 @@ def test_a_signal_without_a_run_is_raised():
         signal.raise_signal(signal.SIGTERM)
 
     assert caught.value.signum == signal.SIGTERM
+
+
+def test_a_signal_that_was_lost_is_raised_again():
+    with Interruptions() as interruptions:
+        interruptions.check()
+        with contextlib.suppress(Interrupted):  # as in a finalizer
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Interrupted) as caught:
+            interruptions.check()
+
+    assert caught.value.signum == signal.SIGINT
 
 
 def test_a_signal_after_the_run_is_raised():

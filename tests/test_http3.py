@@ -1,0 +1,112 @@
+"""HTTP/3 for the strategies that speak it, and what they do where a server does not."""
+
+import json
+import os
+
+import peers
+import pycurl
+import pytest
+import trustme
+
+from downloader import fetch
+from downloader.cli import main
+from downloader.planning import NEWER_HTTP
+
+pytestmark = [
+    pytest.mark.skipif(
+        not pycurl.version_info()[4] & pycurl.VERSION_HTTP3,
+        reason="needs a libcurl with HTTP/3 (the wheels of pycurl 7.46 and later)",
+    ),
+    pytest.mark.usefixtures("workdir"),
+]
+SIZES = (0, 1, 4_096, 300_000, 3_000_000)
+without_quic = peers.needs("caddy", "caddy")[-1]
+speakers = pytest.mark.parametrize("strategy", sorted(NEWER_HTTP))
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The served files; beside them what a server needs to prove who it is."""
+    root = tmp_path / "www"
+    root.mkdir()
+    for size in SIZES:
+        (root / f"{size}.bin").write_bytes(os.urandom(size))
+    for number in range(100):
+        (root / f"small{number}").write_bytes(b"%d" % number)
+    authority = trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
+    (tmp_path / "chain.pem").write_bytes(chain)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    return root
+
+
+@pytest.fixture
+def server(tmp_path, root):
+    """A server of all versions; its folder tells that of each request."""
+    with peers.hypercorn(root, tmp_path / "chain.pem", tmp_path / "key.pem") as server:
+        yield server
+
+
+def fetched(server, tmp_path, names, **options):
+    urls = [f"{server.origin}/{name}" for name in names]
+    return list(
+        fetch(urls, cacert=str(tmp_path / "ca.pem"), http3=True, retries=0, **options)
+    )
+
+
+@speakers
+def test_files_come_whole(server, tmp_path, strategy):
+    names = [f"{size}.bin" for size in SIZES] + [f"small{n}" for n in range(100)]
+    rows = fetched(server, tmp_path, names, strategy=strategy)
+
+    assert {row.error for row in rows} == {None}, [row.detail for row in rows]
+    for name, row in zip(names, rows, strict=True):
+        with open(f"downloads/{row.path}", "rb") as stream:
+            assert stream.read() == (tmp_path / "www" / name).read_bytes()
+    assert set((tmp_path / "www" / "versions").read_text().split()) == {"3"}
+
+
+@speakers
+def test_a_large_file_comes_over_several(server, tmp_path, strategy):
+    (row,) = fetched(
+        server,
+        tmp_path,
+        ["3000000.bin"],
+        strategy=strategy,
+        segments=4,
+        min_segment_size="256K",
+    )
+
+    assert row.error is None, row.detail
+    with open(f"downloads/{row.path}", "rb") as stream:
+        assert stream.read() == (tmp_path / "www" / "3000000.bin").read_bytes()
+
+
+@speakers
+def test_a_missing_file_is_missing_there_too(server, tmp_path, strategy):
+    (row,) = fetched(server, tmp_path, ["none"], strategy=strategy)
+
+    assert (row.error, row.http_status) == ("http_404", 404)
+
+
+@speakers
+@without_quic
+def test_an_older_version_does_where_quic_fails(tmp_path, root, strategy):
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    with peers.caddy_https(tmp_path / "caddy", root, chain, key) as server:
+        (row,) = fetched(server, tmp_path, ["4096.bin"], strategy=strategy)
+        log = [json.loads(line) for line in server.log.splitlines()]
+
+    assert row.error is None, row.detail
+    assert {line["request"]["proto"] for line in log} == {"HTTP/2.0"}
+
+
+def test_a_libcurl_without_it_says_so(monkeypatch, capsys):
+    found = pycurl.version_info()
+    without = (*found[:4], found[4] & ~pycurl.VERSION_HTTP3, *found[5:])
+    monkeypatch.setattr(pycurl, "version_info", lambda: without)
+
+    assert main(["fetch", "http://a.test/", "--http3", "-s", "curl"]) == 2
+    assert "was built without it here" in capsys.readouterr().err
