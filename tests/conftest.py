@@ -48,6 +48,17 @@ def default_signals():
 
 
 @pytest.fixture
+def unmeasured(monkeypatch):
+    """Programs that the test starts do not count for the coverage.
+
+    A KeyboardInterrupt in the middle of coverage's own work leaves its lock taken, and
+    the program waits for it for ever.
+    """
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """The test runs in an empty folder, where no config.toml lies; gives its path."""
     folder = tmp_path / "workdir"

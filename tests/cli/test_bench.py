@@ -77,6 +77,7 @@ def test_failed_downloads_are_a_doubt_and_no_error(capsys, workdir, site):
     assert told.err == ""
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize(
     ("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
