@@ -26,6 +26,7 @@ from downloader.policy.standing import (
     Decision,
     Wishes,
     decide,
+    examined_by,
     settle,
 )
 from downloader.transfer import part_record
@@ -315,7 +316,7 @@ class Holdings:
             self.tidy(entry.path)
         match action:
             case Action.EXAMINE:
-                self._inspector.ask((entry, case), entry.path)
+                self._inspector.ask((entry, case), entry.path, examined_by(case))
                 return Found(action, entry)
             case Action.FETCH | Action.ASK:
                 return Found(action, self._prepared(entry, case, decision))
@@ -397,7 +398,7 @@ def _adopted(stamp: Stamp, sha256: str) -> Saved:
 def _as_saved(record: Record) -> Saved:
     return Saved(
         record.size_bytes,
-        record.sha256,
+        record.digest,
         record.length_known,
         record.etag,
         record.last_modified,

@@ -1,14 +1,15 @@
-"""Reads files for their sha256 beside a run, so that large ones hold nothing up."""
+"""Reads files for their digests beside a run, so that large ones hold nothing up."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from downloader.errors import DiskError
+from downloader.errors import DownloaderError
+from downloader.policy import digests
+from downloader.transfer.digest import Digest
 from downloader.transfer.folder import Folder
 
 if TYPE_CHECKING:
@@ -47,17 +48,17 @@ class Inspector(Generic[Subject]):
         """True if another file may be asked for."""
         return self.pending < self.MOST_PENDING
 
-    def ask(self, subject: Subject, path: str) -> None:
-        """Have the file under a relative path read."""
+    def ask(self, subject: Subject, path: str, algorithm: str = digests.SHA256) -> None:
+        """Have the file under a relative path read, and hashed as it was before."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(
                 _THREADS, thread_name_prefix="downloader-inspector"
             )
         self.pending += 1
-        self._pool.submit(self._run, subject, path)
+        self._pool.submit(self._run, subject, path, algorithm)
 
     def collect(self) -> list[tuple[Subject, str | None]]:
-        """What has been found: each subject with its sha256, None if it cannot be read."""
+        """What has been found: each subject with its digest, None if it cannot be read."""
         found = []
         while self._answers:
             found.append(self._answers.popleft())
@@ -74,24 +75,24 @@ class Inspector(Generic[Subject]):
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, subject: Subject, path: str) -> None:
+    def _run(self, subject: Subject, path: str, algorithm: str) -> None:
         try:
-            answer = self._read(path)
-        except (OSError, DiskError):
+            answer = self._read(path, algorithm)
+        except (OSError, DownloaderError):
             answer = None
         self._answers.append((subject, answer))
         self._wake()
 
-    def _read(self, path: str) -> str | None:
+    def _read(self, path: str, algorithm: str) -> str | None:
         folder = Folder(self._root, most_open=1)
         try:
             descriptor = folder.open_file(path)
         finally:
             folder.close()
-        digest = hashlib.sha256()
+        digest = Digest(algorithm)
         with os.fdopen(descriptor, "rb", buffering=0) as stream:
             while block := stream.read(_READ_BYTES):
                 if self._is_stopped:
                     return None
                 digest.update(block)
-        return digest.hexdigest()
+        return digest.text()

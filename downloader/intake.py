@@ -141,8 +141,9 @@ def _as_spelling(first: Outcome, seq: int, line: str) -> Outcome:
             "path": None,
             "bytes": 0,
             "sha256": None,
+            "digest": None,
             "error": ErrorKind.CHECKSUM.value,
-            "detail": f"another line fetched it: its sha256 is {first.sha256}, "
+            "detail": f"another line fetched it: its sha256 is {first.sha256 or 'not known'}, "
             f"{checksum} was asked for",
             "length_known": None,
         }

@@ -44,7 +44,8 @@ _MEMORY = ":memory:"
 _SCHEMA = """
 CREATE TABLE rows (
     seq INTEGER PRIMARY KEY, url TEXT, status TEXT, http_status INTEGER, path TEXT,
-    bytes INTEGER, sha256 TEXT, attempts INTEGER, seconds REAL, error TEXT, detail TEXT, length_known INTEGER
+    bytes INTEGER, sha256 TEXT, attempts INTEGER, seconds REAL, error TEXT, detail TEXT, length_known INTEGER,
+    digest TEXT
 );
 CREATE TABLE seen (identity BLOB PRIMARY KEY, seq INTEGER, spelling BLOB) WITHOUT ROWID;
 CREATE TABLE spellings (
@@ -56,7 +57,7 @@ CREATE TABLE waiting (
 """
 _COLUMNS = (
     "seq, url, status, http_status, path, bytes, sha256, attempts, seconds, error, detail, "
-    "length_known"
+    "length_known, digest"
 )
 
 
@@ -202,7 +203,7 @@ class Ledger:
         hosts = () if host is None else (host,)
         given_up = self._connection.execute(
             f"INSERT INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL FROM waiting "
+            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL, NULL FROM waiting "
             f"WHERE {condition}",
             (str(failure.kind), failure.detail, *hosts),
         ).rowcount
@@ -273,7 +274,7 @@ class Ledger:
             rows, self._rows = self._rows, []
             self._connection.executemany(
                 f"INSERT OR REPLACE INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
 
@@ -318,6 +319,7 @@ def _outcome(row: tuple[object, ...] | list[object]) -> Outcome:
         error,
         detail,
         length_known,
+        digest,
     ) = row
     return Outcome(
         seq=seq,  # type: ignore[arg-type] # columns as declared, here and below
@@ -332,6 +334,7 @@ def _outcome(row: tuple[object, ...] | list[object]) -> Outcome:
         error=error,  # type: ignore[arg-type]
         detail=detail,  # type: ignore[arg-type]
         length_known=None if length_known is None else bool(length_known),
+        digest=digest,  # type: ignore[arg-type]
     )
 
 

@@ -136,8 +136,8 @@ class Manifest:
             return None
         with self._translated():
             row = self._connection.execute(
-                "SELECT url, size_bytes, sha256, length_known, etag, last_modified, "
-                "modified_ns, final_url FROM files WHERE path = ? AND sha256 NOT NULL",
+                "SELECT url, size_bytes, digest, length_known, etag, last_modified, "
+                "modified_ns, final_url FROM files WHERE path = ? AND digest NOT NULL",
                 (path,),
             ).fetchone()
         if row is None:
@@ -375,7 +375,7 @@ def _failure(path: str, error: sqlite3.Error | OSError) -> ManifestError:
 def _facts(saved: Saved) -> tuple[object, ...]:
     return (
         saved.size_bytes,
-        saved.sha256,
+        saved.digest,
         saved.length_known,
         saved.etag,
         saved.last_modified,

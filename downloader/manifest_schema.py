@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERSION = 2
+VERSION = 3
 SCHEMA = """
 CREATE TABLE files (
     path TEXT PRIMARY KEY,      -- relative to the output folder
@@ -19,7 +19,7 @@ CREATE TABLE files (
     error TEXT,
     recorded_at REAL NOT NULL,  -- seconds since 1970, UTC
     size_bytes INTEGER,         -- from here on: the file in place, NULL without one
-    sha256 TEXT,
+    digest TEXT,                -- sha256, or "blake3:" and the like; "" if not hashed
     length_known INTEGER,
     etag TEXT,
     last_modified TEXT,
@@ -36,7 +36,7 @@ CREATE TABLE intents (
 CREATE TABLE facts (name TEXT PRIMARY KEY, value INTEGER) WITHOUT ROWID;
 """
 _COLUMNS = (
-    "path, url, status, http_status, error, recorded_at, size_bytes, sha256, "
+    "path, url, status, http_status, error, recorded_at, size_bytes, digest, "
     "length_known, etag, last_modified, modified_ns, final_url"
 )
 _MIGRATIONS = {
@@ -47,9 +47,10 @@ _MIGRATIONS = {
         recorded_at, size_bytes, sha256, length_known, etag, last_modified, modified_ns,
         NULL FROM files_1;
     DROP TABLE files_1;
-    """  # noqa: S608 - a constant
+    """,  # noqa: S608 - a constant
+    2: "ALTER TABLE files RENAME COLUMN sha256 TO digest;",
 }
-# Those that no row is without: path, url, status, and sha256 of a file in place.
+# Those that no row is without: path, url, status, and digest of a file in place.
 _TEXTS = (0, 1, 2, 7)
 SAVE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 - a constant
 
@@ -84,9 +85,9 @@ def salvage(path: str) -> Iterator[tuple[object, ...]]:
         connection = sqlite3.connect(path)
         try:
             columns = {row[1] for row in connection.execute("PRAGMA table_info(files)")}
-            wanted = ", ".join(
-                name if name in columns else "NULL" for name in _COLUMNS.split(", ")
-            )
+            older = {"digest": "sha256"} if "sha256" in columns else {}
+            names = [older.get(name, name) for name in _COLUMNS.split(", ")]
+            wanted = ", ".join(name if name in columns else "NULL" for name in names)
             for row in connection.execute(
                 f"SELECT {wanted} FROM files WHERE recorded_at > 0"  # noqa: S608 - constants
             ):

@@ -188,7 +188,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         size_bytes: Its length on disk.
-        sha256: Its digest in hexadecimal.
+        digest: What its content was hashed to; see `policy.digests`.
         length_known: False if only the connection's end said that it was whole.
         etag: The answer's ETag as sent, None if it had none.
         last_modified: The answer's Last-Modified as sent, None if it had none.
@@ -197,7 +197,7 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
 
     size_bytes: int
-    sha256: str
+    digest: str
     length_known: bool
     etag: str | None
     last_modified: str | None
@@ -277,6 +277,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             of a bad line.
         length_known: False if only the connection's end said that the file was whole;
             None without a file.
+        digest: With another `hash` than sha256: its name, a colon and the digest.
     """
 
     seq: int
@@ -291,6 +292,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None = None
     detail: str | None = None
     length_known: bool | None = None
+    digest: str | None = None
 
     @property
     def is_there(self) -> bool:

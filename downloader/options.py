@@ -230,6 +230,17 @@ OPTIONS: tuple[Option, ...] = (
         is_trusted_only=True,
     ),
     Option(
+        "hash",
+        "choice",
+        default="sha256",
+        purpose="hash files with NAME: sha256, blake3, xxh3 or none; where a sha256 is asked "
+        "for it is that in any case",
+        flags=("--hash",),
+        metavar="NAME",
+        choices=("sha256", "blake3", "xxh3", "none"),
+        group="where",
+    ),
+    Option(
         "durable",
         "bool",
         default=False,

@@ -17,6 +17,7 @@ from downloader.policy.standing import Wishes
 from downloader.strategies.contract import chosen, default_workers, load
 from downloader.transfer import descriptors
 from downloader.transfer.coding import known_codings
+from downloader.transfer.digest import new_hash
 from downloader.transfer.plan import Plan
 
 if TYPE_CHECKING:
@@ -114,8 +115,10 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         first: The first request of all: its origin alone gets the secret headers.
 
     Raises:
-        UsageError: The netrc file, if it is asked for, cannot be read.
+        UsageError: The netrc file, if it is asked for, cannot be read; what `hash` names
+            is not installed.
     """
+    new_hash(settings.hash)
     common, sensitive = headers.split(settings.headers)
     agent = ("User-Agent", settings.user_agent)
     return Plan(
@@ -140,6 +143,7 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         http_version=3 if settings.http3 else 2 if settings.http2 else 1,
         segments=settings.segments,
         min_segment_bytes=settings.min_segment_size,
+        hash=settings.hash,
         is_durable=settings.durable,
     )
 

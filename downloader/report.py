@@ -315,6 +315,7 @@ class _Row(msgspec.Struct, frozen=True, gc=False):
     error: str | None
     detail: str | None
     length_known: bool | None
+    digest: str | msgspec.UnsetType
 
 
 def _row(outcome: Outcome) -> _Row:
@@ -330,6 +331,7 @@ def _row(outcome: Outcome) -> _Row:
         error=outcome.error,
         detail=outcome.detail,
         length_known=outcome.length_known,
+        digest=outcome.digest or msgspec.UNSET,
     )
 
 

@@ -42,6 +42,7 @@ from downloader.planning import (
     prepare_output,
     read_sums,
 )
+from downloader.policy import digests
 from downloader.policy.frontier import Frontier
 from downloader.policy.redaction import redact_secrets
 from downloader.policy.standing import UNKNOWN_FILE, Action
@@ -547,6 +548,8 @@ def _outcome(
     ticket: Ticket, status: Status, saved: Saved | None, failure: Failure | None
 ) -> Outcome:
     entry = ticket.entry
+    digest = None if saved is None else saved.digest
+    is_sha256 = digest is not None and digests.algorithm(digest) == digests.SHA256
     return Outcome(
         seq=entry.seq,
         url=entry.line,
@@ -554,10 +557,11 @@ def _outcome(
         http_status=ticket.http_status,
         path=None if saved is None else entry.path,
         bytes=0 if saved is None else saved.size_bytes,
-        sha256=None if saved is None else saved.sha256,
+        sha256=digest if is_sha256 else None,
         attempts=ticket.history.number,
         seconds=ticket.seconds,
         error=None if failure is None else str(failure.kind),
         detail=None if failure is None else failure.detail,
         length_known=None if saved is None else saved.length_known,
+        digest=None if is_sha256 else digest or None,
     )

@@ -87,6 +87,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     verify: bool = _default("verify")
     overwrite: bool = _default("overwrite")
     checksums: str | None = _default("checksums")
+    hash: str = _default("hash")
     durable: bool = _default("durable")
     limit_rate: int | None = _default("limit_rate")
     proxy: str | None = _default("proxy")

@@ -215,7 +215,7 @@ def test_a_failure_is_recorded_without_facts_of_a_file(manifest):
     manifest.add(entry(0), failure(0), None)
     manifest.flush()
 
-    assert stored(manifest, "status, http_status, sha256, error") == [
+    assert stored(manifest, "status, http_status, digest, error") == [
         ("failed", 404, None, "http_404")
     ]
 

@@ -81,7 +81,7 @@ def test_a_file_is_known_by_all_that_is_known_of_it(record):
         found = manifest.record("h/1")
 
     assert found.identity == "http://h/1"
-    assert (found.size_bytes, found.sha256, found.etag) == (3, "ab" * 32, '"tag"')
+    assert (found.size_bytes, found.digest, found.etag) == (3, "ab" * 32, '"tag"')
     assert (found.modified_ns, found.url) == (1_700_000_000, "http://cdn/a")
 
 
@@ -92,7 +92,7 @@ def test_a_later_failure_does_not_make_a_file_unknown(record):
             manifest.add(entry(1), result, saved)
 
     with opened(record) as manifest:
-        assert manifest.record("h/1").sha256 == "ab" * 32
+        assert manifest.record("h/1").digest == "ab" * 32
         ((status, error),) = manifest._connection.execute(
             "SELECT status, error FROM files"
         )

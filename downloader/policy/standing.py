@@ -9,7 +9,7 @@
 A file is *known* if the manifest has its size and time of modification. It is *intended*
 if a run wrote down, before it asked for it, what stood there then, and something else
 stands there now: only a whole file ever gets the name, so that it is taken up as it is.
-Examining means reading it for its sha256; `settle` says what follows from that.
+Examining means reading it for its digest, by `examined_by`; `settle` says what follows from that.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
+from downloader.policy import digests
+
 # Why a request ends as `exists`.
 UNKNOWN_FILE = (
     "a file that was not fetched into this folder has its name; move it away, or let "
     "--overwrite replace it"
 )
-
-
+_ANOTHER = "has another sha256 than asked for"
 _UNREADABLE = "cannot be read"
 
 
@@ -47,7 +48,7 @@ class Record(NamedTuple):
     Attributes:
         identity: The URL that it is for, in its normal form.
         size_bytes: Its length.
-        sha256: Its digest in hexadecimal.
+        digest: What its content was hashed to; see `policy.digests`.
         length_known: False if only the connection's end said that it was whole.
         etag: The answer's ETag as sent, None if it had none.
         last_modified: The answer's Last-Modified as sent, None if it had none.
@@ -57,7 +58,7 @@ class Record(NamedTuple):
 
     identity: str
     size_bytes: int
-    sha256: str
+    digest: str
     length_known: bool
     etag: str | None
     last_modified: str | None
@@ -149,20 +150,27 @@ def decide(case: Case, wishes: Wishes) -> Decision:
     return _decide_unknown(case, wishes)
 
 
-def settle(case: Case, wishes: Wishes, sha256: str | None) -> Decision:
+def examined_by(case: Case) -> str:
+    """The hash function that tells whether the file is what it should be."""
+    if case.checksum is None and is_known(case) and case.record is not None:
+        return digests.algorithm(case.record.digest)
+    return digests.SHA256
+
+
+def settle(case: Case, wishes: Wishes, digest: str | None) -> Decision:
     """What to do about a request once its file has been read.
 
     Args:
         case: As for `decide`, which asked for it.
         wishes: As for `decide`.
-        sha256: The file's digest in hexadecimal, None if it could not be read.
+        digest: The file's digest by `examined_by`, None if it could not be read.
     """
     if is_known(case):
-        return _settle_known(case, wishes, sha256)
-    if sha256 is not None and case.checksum in {None, sha256}:
+        return _settle_known(case, wishes, digest)
+    if digest is not None and case.checksum in {None, digest}:
         return Decision(Action.ADOPT)
     if is_intended(case) or wishes.overwrites:
-        fault = "has another sha256 than asked for" if sha256 else _UNREADABLE
+        fault = _ANOTHER if digest else _UNREADABLE
         return Decision(Action.FETCH, fault)
     return Decision(Action.EXISTS)
 
@@ -180,12 +188,16 @@ def is_intended(case: Case) -> bool:
     return case.intent is not None and case.stamp not in {None, case.intent.before}
 
 
-def _settle_known(case: Case, wishes: Wishes, sha256: str | None) -> Decision:
+def _settle_known(case: Case, wishes: Wishes, digest: str | None) -> Decision:
     assert case.record is not None
-    if sha256 == case.record.sha256:
+    if digest == (case.checksum or case.record.digest):
         return Decision(Action.ASK if wishes.refreshes else Action.SKIP)
-    fault = "is damaged: its sha256 is not the recorded one" if sha256 else _UNREADABLE
-    return Decision(Action.FETCH, fault)
+    if digest is None:
+        return Decision(Action.FETCH, _UNREADABLE)
+    fault = "is damaged: its sha256 is not the recorded one"
+    if examined_by(case) != digests.SHA256:
+        fault = "is damaged: its digest is not the recorded one"
+    return Decision(Action.FETCH, _ANOTHER if case.checksum else fault)
 
 
 def _is_ours(case: Case) -> bool:
@@ -201,8 +213,15 @@ def _decide_unknown(case: Case, wishes: Wishes) -> Decision:
 
 def _decide_known(case: Case, wishes: Wishes) -> Decision:
     assert case.record is not None
-    if case.checksum is not None and case.checksum != case.record.sha256:
-        return Decision(Action.FETCH, "has another sha256 than asked for")
+    recorded = digests.algorithm(case.record.digest)
+    if case.checksum is not None and case.checksum != case.record.digest:
+        if recorded == digests.SHA256:
+            return Decision(Action.FETCH, _ANOTHER)
+        return Decision(Action.EXAMINE)
+    if wishes.verifies and recorded == digests.NONE:
+        return Decision(
+            Action.FETCH, "was not hashed when it was fetched (--hash none)"
+        )
     if wishes.verifies:
         return Decision(Action.EXAMINE)
     return Decision(Action.ASK if wishes.refreshes else Action.SKIP)

@@ -13,6 +13,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from downloader.errors import DiskError, PartLost, TargetExists
+from downloader.policy import digests
 from downloader.policy.naming import part_name
 from downloader.transfer.digest import LARGE_BYTES, Digest
 from downloader.transfer.folder import (
@@ -51,11 +52,23 @@ class PartFile:
     Args:
         folder: The worker's view of the output folder.
         path: The final name, relative to it.
+        algorithm: What hashes it; see `policy.digests`.
     """
 
-    __slots__ = ("_digest", "_fd", "_folder", "_held", "_path", "size_bytes")
+    __slots__ = (
+        "_algorithm",
+        "_digest",
+        "_fd",
+        "_folder",
+        "_held",
+        "_path",
+        "size_bytes",
+    )
 
-    def __init__(self, folder: Folder, path: str) -> None:
+    def __init__(
+        self, folder: Folder, path: str, algorithm: str = digests.SHA256
+    ) -> None:
+        self._algorithm = algorithm
         self._folder = folder
         self._path = path
         self._fd: int | None = None
@@ -80,7 +93,7 @@ class PartFile:
         """
         self._end_digest()
         is_large = (expected_bytes or 0) >= LARGE_BYTES
-        self._digest = Digest(is_large=is_large)
+        self._digest = Digest(self._algorithm, is_large=is_large)
         self.size_bytes = offset_bytes
         with translated("write", self._path):
             parent, name = self._folder.locate(part_name(self._path))
@@ -92,7 +105,7 @@ class PartFile:
     def hold(self, body: bytes) -> None:
         """Take a whole small body; `commit` then needs no part beside its name."""
         self._held = body
-        self._digest = Digest()
+        self._digest = Digest(self._algorithm)
         self._digest.update(body)
         self.size_bytes = len(body)
 
@@ -118,7 +131,7 @@ class PartFile:
 
     def gather(self, total_bytes: int) -> None:
         """All of a part that several have written is there: hash it."""
-        self._digest = Digest()
+        self._digest = Digest(self._algorithm)
         self.size_bytes = total_bytes
         self.catch_up()
 
@@ -176,10 +189,10 @@ class PartFile:
         return self._fd is not None
 
     @property
-    def sha256(self) -> str:
-        """The digest of all that was written, in hexadecimal."""
+    def digest(self) -> str:
+        """The digest of all that was written; see `policy.digests`."""
         assert self._digest is not None
-        return self._digest.hexdigest()
+        return self._digest.text()
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk.

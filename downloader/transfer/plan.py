@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from downloader.policy import digests
 from downloader.policy.headers import HeaderRules
 
 
@@ -26,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         http_version: The newest HTTP to speak where a server and a driver can: 1, 2 or 3.
         segments: How many connections one large file may have.
         min_segment_bytes: No connection is begun for less of a file.
+        hash: What files are hashed with that no sha256 is wanted of.
         is_durable: True if a file must be on the disk before it gets its name.
     """
 
@@ -44,4 +46,5 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     http_version: int = 1
     segments: int = 1
     min_segment_bytes: int = 4 << 20
+    hash: str = digests.SHA256
     is_durable: bool = False

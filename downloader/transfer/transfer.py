@@ -35,7 +35,7 @@ from downloader.models import (
     Saved,
     http_kind,
 )
-from downloader.policy import headers
+from downloader.policy import digests, headers
 from downloader.policy.exchange import (
     MALFORMED,
     Exchange,
@@ -137,7 +137,11 @@ class Transfer:
         self._folder = folder
         self._is_durable = plan.is_durable
         self._is_recorded = attempt.partial is not None
-        self._part = PartFile(folder, attempt.path)
+        self._part = PartFile(
+            folder,
+            attempt.path,
+            plan.hash if attempt.checksum is None else digests.SHA256,
+        )
         self._take = take
         self._tell = tell
         self._started_at = time.perf_counter()
@@ -352,7 +356,7 @@ class Transfer:
         answer = self._exchange.answer
         saved = Saved(
             self._part.size_bytes,
-            self._part.sha256,
+            self._part.digest,
             self._is_length_known(),
             answer.get("etag"),
             answer.get("last-modified"),
@@ -465,10 +469,10 @@ class Transfer:
 
     def _judge_checksum(self) -> Failure | None:
         wanted = self._attempt.checksum
-        if wanted is None or wanted == self._part.sha256:
+        if wanted is None or wanted == self._part.digest:
             return None
         assert self._receive is not None
-        reason = f"its sha256 is {self._part.sha256}, {wanted} was asked for"
+        reason = f"its sha256 is {self._part.digest}, {wanted} was asked for"
         if self._receive.offset_bytes or self._share is not None:
             # Who knows what lay there: once more, in one piece, before it counts.
             return begin_again(reason)

@@ -11,6 +11,7 @@ from downloader.policy.standing import (
     Stamp,
     Wishes,
     decide,
+    examined_by,
     settle,
 )
 
@@ -182,3 +183,35 @@ def test_a_file_that_nobody_fetched_is_replaced_only_on_request(case, wishes, sh
     if case.stamp is None:
         assert decision.action is Action.FETCH
     assert decision.action is not Action.EXAMINE
+
+
+class TestOtherDigests:
+    OTHERWISE = RECORD._replace(digest="xxh3:ef")
+    UNHASHED = RECORD._replace(digest="")
+
+    def test_a_file_is_examined_as_it_was_hashed(self):
+        assert examined_by(case(record=RECORD)) == "sha256"
+        assert examined_by(case(record=self.OTHERWISE)) == "xxh3"
+        assert examined_by(case(intent=Intent(None))) == "sha256"
+
+    def test_a_wanted_sha256_goes_first(self):
+        wanted = case(record=self.OTHERWISE, checksum=SUM)
+
+        assert examined_by(wanted) == "sha256"
+        assert after(wanted).action is Action.EXAMINE
+        assert settle(wanted, PLAIN, SUM).action is Action.SKIP
+        assert settle(wanted, PLAIN, OTHER).why == "has another sha256 than asked for"
+
+    def test_damage_is_told_by_what_was_recorded(self):
+        verifies = Wishes(verifies=True)
+        known = case(record=self.OTHERWISE)
+
+        assert after(known, verifies).action is Action.EXAMINE
+        assert settle(known, verifies, "xxh3:ef").action is Action.SKIP
+        assert "digest is not the recorded" in settle(known, verifies, "xxh3:0").why
+
+    def test_what_was_not_hashed_cannot_be_verified(self):
+        unhashed = case(record=self.UNHASHED)
+
+        assert after(unhashed).action is Action.SKIP
+        assert after(unhashed, Wishes(verifies=True)).action is Action.FETCH
