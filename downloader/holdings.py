@@ -135,6 +135,8 @@ class Holdings:
 
     def look(self, entry: Entry) -> Found:
         """What to do about a request; its intent is recorded if it is to be fetched."""
+        if self._is_unheard_of(entry.path):
+            return Found(Action.FETCH, entry)
         case = self._case(entry)
         return self._follow(entry, case, decide(case, self._wishes))
 
@@ -289,6 +291,16 @@ class Holdings:
                 self._give_up(error)
         stamp = None if self._is_new(entry.path) else self._folder.stamp(entry.path)
         return Case(entry.identity, entry.checksum, stamp, record, intent)
+
+    def _is_unheard_of(self, path: str) -> bool:
+        """True for the plain case, a folder that began empty; its intent is recorded."""
+        manifest = self._manifest
+        if manifest is None or not manifest.is_blank or self._parts:
+            return False
+        if not self._is_new(path):
+            return False
+        manifest.intend(path, None)
+        return True
 
     def _is_new(self, path: str) -> bool:
         """True if the file's folder was not there when the run first came to it.

@@ -70,8 +70,10 @@ class Intake:
         shown = storable(redact(text))
         spelling = text.partition("#")[0].rstrip()
         # Two lines that ask for different contents are not the same.
+        if checksum is not None:
+            spelling = f"{spelling} {checksum}"
         kind, seq, first = self._ledger.admit(
-            identity, f"{spelling} {checksum}", _with_checksum(shown, checksum)
+            identity, spelling, _with_checksum(shown, checksum)
         )
         if kind is not Kind.NEW:
             return Admitted(first, kind is Kind.SPELLING)
@@ -112,7 +114,7 @@ class Intake:
 
 def storable(text: str) -> str:
     """A text that can be written as UTF-8: bytes that were none are shown as escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _split(line: str, sha256: str | None) -> tuple[str, str | None]:

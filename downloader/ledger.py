@@ -38,6 +38,7 @@ _FETCHED_ROWS = 256
 # With less than this free, SQLite keeps all in memory; how often that is looked at.
 LEAST_FREE_BYTES = 1 << 30
 _LOOK_SECONDS = 0.2
+_LOOK_LINES = 64
 _HASH_BYTES = 16
 _MEMORY = ":memory:"
 
@@ -93,6 +94,7 @@ class Ledger:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._looked_at = 0.0
+        self._unlooked = 0
         self._spills = True
         path = _make_file(folder)
         self._connection = sqlite3.connect(
@@ -131,8 +133,12 @@ class Ledger:
             spelling: The line itself, of which only a hash is kept.
             shown: The line as the report may show it.
         """
-        self._look_at_disk()
-        identity_hash, spelling_hash = _hash(identity), _hash(spelling)
+        self._unlooked += 1
+        if self._unlooked >= _LOOK_LINES:
+            self._look_at_disk()
+        identity_hash = _hash(identity)
+        # Mostly it is the normal form already, which need not be hashed twice.
+        spelling_hash = b"" if spelling == identity else _hash(spelling)
         is_new = self._connection.execute(
             "INSERT OR IGNORE INTO seen VALUES (?, ?, ?)",
             (identity_hash, self._next_seq, spelling_hash),
@@ -238,6 +244,7 @@ class Ledger:
 
     def _look_at_disk(self) -> None:
         """Write to the disk only while it has room: a full one would undo all rows."""
+        self._unlooked = 0
         now = time.monotonic()
         if now - self._looked_at < _LOOK_SECONDS:
             return

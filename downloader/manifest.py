@@ -48,6 +48,7 @@ ON CONFLICT (path) DO UPDATE SET status = excluded.status,
     http_status = excluded.http_status, error = excluded.error,
     recorded_at = excluded.recorded_at
 """
+_NOTHING = (None, None, None)
 _FORGET = "DELETE FROM intents WHERE path = ?"
 _INTEND = "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?)"
 
@@ -126,6 +127,11 @@ class Manifest:
 
     # Reading
 
+    @property
+    def is_blank(self) -> bool:
+        """True if it knew of no name when the run began."""
+        return not (self._has_files or self._has_intents)
+
     def record(self, path: str) -> Record | None:
         """What is known of the file that has a name, None if nothing.
 
@@ -171,7 +177,7 @@ class Manifest:
 
     def intend(self, path: str, before: Stamp | None) -> None:
         """Record what is about to be fetched; `flush` commits it."""
-        stamp = (None, None, None) if before is None else before
+        stamp = _NOTHING if before is None else before
         self._rows.append((_INTEND, (path, self._run, *stamp)))
         self.intends = True
 

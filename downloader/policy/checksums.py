@@ -31,6 +31,8 @@ def split(line: str) -> tuple[str, str | None]:
     Raises:
         InvalidUrl: What stands behind `sha256=` is none.
     """
+    if " " not in line and "\t" not in line:
+        return line, None
     match = _BEHIND.fullmatch(line)
     if match is None:
         return line, None
@@ -75,6 +77,8 @@ class Sums:
 
     def find(self, url: Url) -> str | None:
         """The sha256 that a URL's file must have, None if the file does not say."""
+        if not self._sums:
+            return None
         path = url.target.partition("?")[0]
         components = [unquote(component) for component in path.split("/")[1:]]
         for first in range(len(components)):

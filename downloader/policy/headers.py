@@ -172,26 +172,29 @@ def status_line(line: bytes) -> tuple[str, int]:
     return match[1].decode("ascii"), int(match[2])
 
 
-# A line of a head as it mostly is; what does not fit is looked at piece by piece.
-_PLAIN_FIELD = re.compile(
-    r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*\r?\n",
-    re.MULTILINE,
-)
-
-
 def parse(lines: list[bytes]) -> dict[str, str]:
     """As `fields`, from a head's lines without the first; read as Latin-1.
 
     Raises:
         ValueError: As for `fields`, or one of them has no colon.
     """
+    return _plain_fields(lines) or fields(_pairs(lines))
+
+
+def _plain_fields(lines: list[bytes]) -> dict[str, str] | None:
+    """What `fields` would say of a head as it mostly is; None to have each piece checked."""
     text = b"".join(lines).decode("latin-1")
-    found = _PLAIN_FIELD.findall(text)
-    if len(found) == len(lines) and len(text) <= MOST_HEAD_BYTES:
-        plain = {_key(name): value for name, value in found}
-        if len(plain) == len(lines):
-            return plain
-    return fields(_pairs(lines))
+    number = len(lines)
+    # Then no line break, and no part of one, stands within a value.
+    is_plain = text.count("\r") == text.count("\n") == text.count("\r\n") == number
+    if not is_plain or "\0" in text or len(text) > MOST_HEAD_BYTES:
+        return None
+    plain = {}
+    for line in text.split("\r\n"):
+        name, colon, value = line.partition(":")
+        if colon:
+            plain[_key(name)] = value.strip(" \t")
+    return plain if len(plain) == number else None
 
 
 def _pairs(lines: list[bytes]) -> Iterator[tuple[str, str]]:

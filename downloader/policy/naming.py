@@ -19,16 +19,13 @@ in `.part`, which belongs to the files that are still growing.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
 from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
 from .redaction import redact_secrets
-from .urls import identity
-
-if TYPE_CHECKING:
-    from .urls import Url
+from .urls import Url, identity
 
 __all__ = ["PART_SUFFIX", "name", "part_name"]
 
@@ -68,16 +65,26 @@ _EXTENSION = re.compile(
 _CLEAN_HOST = re.compile(r"[a-z0-9.-]+")
 
 
-def _plain_path(letters: str) -> re.Pattern[str]:
-    """Matches a path of clean ASCII components; its group is the last one's extension."""
-    component = rf"/(?!{_DEVICE}(?:[./]|\Z))(?-i:[{letters}])+"
-    return re.compile(
-        rf"(?:{component})+((?:\.(?-i:[{letters}])+)+)?(?<!\.part)", re.IGNORECASE
+# Letters of clean ASCII components, by whether names must be portable.
+_PLAIN = {False: r"A-Za-z0-9_!$&'()+,;=@-", True: r"a-z0-9_!$&'()+,;=@-"}
+
+
+def _plain_component(letters: str) -> str:
+    return rf"(?!{_DEVICE}(?:[./]|\Z))(?-i:[{letters}])+"
+
+
+_PLAIN_FOLDERS = {
+    portable: re.compile(rf"(?:/{_plain_component(letters)})*", re.IGNORECASE)
+    for portable, letters in _PLAIN.items()
+}
+# Its group is the extension.
+_PLAIN_FILE = {
+    portable: re.compile(
+        rf"{_plain_component(letters)}((?:\.(?-i:[{letters}])+)+)?(?<!\.part)",
+        re.IGNORECASE,
     )
-
-
-_PLAIN_PATH = _plain_path(r"A-Za-z0-9_!$&'()+,;=@-")
-_PLAIN_PORTABLE_PATH = _plain_path(r"a-z0-9_!$&'()+,;=@-")
+    for portable, letters in _PLAIN.items()
+}
 
 
 def name(url: Url, layout: str, portable: bool) -> str:  # noqa: FBT001 - the last of three plain values
@@ -105,11 +112,20 @@ def part_name(name: str) -> str:
 def _plain_name(url: Url, *, portable: bool) -> str | None:
     """What `_tree_name` would say of a URL that needs no hash, in a fifth of its time."""
     path = url.target
-    match = (_PLAIN_PORTABLE_PATH if portable else _PLAIN_PATH).fullmatch(path)
     # In a path as short as one component may be, none is too long.
-    if match is None or len(path) > _MAX_COMPONENT_BYTES - len(_FILE_MARK):
+    if len(path) > _MAX_COMPONENT_BYTES - len(_FILE_MARK):
         return None
-    return _host_folder(url) + path + ("" if match.group(1) else _FILE_MARK)
+    folders, _, file = path.rpartition("/")
+    match = _PLAIN_FILE[portable].fullmatch(file)
+    if match is None or not _is_plain(folders, portable=portable):
+        return None
+    return _host_folder(url) + path + ("" if match[1] else _FILE_MARK)
+
+
+# Of a list's files many stand in one folder.
+@lru_cache(maxsize=1_024)
+def _is_plain(folders: str, *, portable: bool) -> bool:
+    return _PLAIN_FOLDERS[portable].fullmatch(folders) is not None
 
 
 def _tree_name(url: Url, *, portable: bool) -> str:
@@ -143,17 +159,20 @@ def _path_and_query(resource: str) -> tuple[str, str | None]:
 
 
 def _host_folder(url: Url) -> str:
-    folder = _origin_folder(url)
-    is_clean = _CLEAN_HOST.fullmatch(url.host) and not _UNCLEAN.search(folder)
+    return _origin_folder(url.scheme, url.host, url.port)
+
+
+# A list names few hosts and each of them often.
+@lru_cache(maxsize=1_024)
+def _origin_folder(scheme: str, host: str, port: int) -> str:
+    folder = f"{host}_{port}"
+    if scheme == "https":
+        folder = host if port == _HTTPS_PORT else f"{folder}_https"
+    is_clean = _CLEAN_HOST.fullmatch(host) and not _UNCLEAN.search(folder)
     if is_clean and len(folder) <= _MAX_COMPONENT_BYTES:
         return folder
-    return _hashed(_sanitised(folder), "", url.origin, portable=False)
-
-
-def _origin_folder(url: Url) -> str:
-    if url.scheme == "http":
-        return f"{url.host}_{url.port}"
-    return url.host if url.port == _HTTPS_PORT else f"{url.host}_{url.port}_https"
+    origin = Url(scheme, host, port, "/").origin
+    return _hashed(_sanitised(folder), "", origin, portable=False)
 
 
 def _folder(segment: str, prefix: str, *, portable: bool) -> str:
