@@ -23,6 +23,7 @@ from downloader.policy.redaction import printable, redact_secrets
 from downloader.policy.segments import is_divisible
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from downloader.models import Attempt, Partial
@@ -150,15 +151,21 @@ class Exchange:
         self.partial = partial
         self._span = (first, end)
 
-    def request_fields(self) -> dict[str, str]:
-        """The header fields of the next request, without Host and Connection."""
-        fields = headers.for_hop(
+    def request_fields(self) -> Mapping[str, str]:
+        """The header fields of the next request, without Host and Connection.
+
+        Where nothing sets it apart it is the same object as for others of its server.
+        """
+        plain = headers.for_hop(
             self._rules,
             self.url,
             home=self._home,
             hops=self.hops,
             credentials=self._attempt.credentials,
         )
+        if self.partial is None and not self._codings and self._attempt.known is None:
+            return plain
+        fields = dict(plain)
         if self._asks_on():
             last = "" if self._span is None else self._span[1] - 1
             fields["Range"] = f"bytes={self._offset_bytes()}-{last}"
@@ -354,14 +361,11 @@ class Exchange:
 
     def divides(self, segments: int, least_bytes: int, verdict: Receive) -> bool:
         """True if several may fetch the file whose body comes now."""
+        if not is_divisible(verdict.expected_bytes, segments, least_bytes):
+            return False
         is_whole = verdict.offset_bytes == 0 and verdict.coding is None
         takes_ranges = self.answer.get("accept-ranges", "bytes").lower() != "none"
-        return (
-            is_whole
-            and takes_ranges
-            and self.validator() is not None
-            and is_divisible(verdict.expected_bytes, segments, least_bytes)
-        )
+        return is_whole and takes_ranges and self.validator() is not None
 
     def _judge_range(self, partial: Partial, answer: dict[str, str]) -> Verdict:
         """RFC 9110 §15.3.7: a part counts only if it is the one we asked for."""
@@ -416,9 +420,11 @@ def _judge_framing(answer: dict[str, str]) -> int | Failure | None:
     RFC 9112 §6.3: both framings at once may be an attempt at smuggling, and any coding
     but chunked was not asked for.
     """
-    coding = answer.get("transfer-encoding", "").strip().lower()
-    if coding not in {"", "chunked"}:
-        return _BAD_FRAMING
+    coding = answer.get("transfer-encoding", "")
+    if coding:
+        coding = coding.strip().lower()
+        if coding not in {"", "chunked"}:
+            return _BAD_FRAMING
     try:
         length = headers.content_length(answer.get("content-length"))
     except ValueError:

@@ -7,12 +7,13 @@ import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from downloader.models import Known
@@ -31,7 +32,7 @@ _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
 Pairs = tuple[tuple[str, str], ...]
 
 
-class HeaderRules(msgspec.Struct, frozen=True, kw_only=True):
+class HeaderRules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What the run sends, and to whom; fixed for the run, known to every worker.
 
     Attributes:
@@ -58,8 +59,8 @@ def split(pairs: Pairs) -> tuple[Pairs, Pairs]:
 
 def for_hop(
     rules: HeaderRules, url: Url, *, home: str, hops: int, credentials: str | None
-) -> dict[str, str]:
-    """The request's fields for one hop.
+) -> Mapping[str, str]:
+    """The request's fields for one hop; the same object for hops that get the same.
 
     Args:
         rules: The run's rules.
@@ -68,21 +69,30 @@ def for_hop(
         hops: Redirects followed so far; a netrc entry is not used after one.
         credentials: `user:password` from the list's URL.
     """
+    secret = credentials if credentials is not None and url.origin == home else None
+    if secret is None and hops == 0:
+        secret = rules.netrc.get(url.host)
+    return _for_server(rules, url.origin, url.host, url.host_key, secret)
+
+
+# Made for a server once; `rules` counts by its identity, and there is one in a run.
+@lru_cache(maxsize=256)
+def _for_server(
+    rules: HeaderRules, origin: str, host: str, host_key: str, secret: str | None
+) -> Mapping[str, str]:
     fields = {
         "accept": ("Accept", "*/*"),
         "accept-encoding": ("Accept-Encoding", "identity"),
     }
-    if url.origin == home and credentials is not None:
-        fields["authorization"] = ("Authorization", basic(credentials))
-    elif hops == 0 and url.host in rules.netrc:
-        fields["authorization"] = ("Authorization", basic(rules.netrc[url.host]))
+    if secret is not None:
+        fields["authorization"] = ("Authorization", basic(secret))
     _add(fields, rules.common)
-    if url.origin == rules.sensitive_origin:
+    if origin == rules.sensitive_origin:
         _add(fields, rules.sensitive)
     if rules.by_host:
-        _add(fields, rules.by_host.get(url.host, ()))
-        _add(fields, rules.by_host.get(url.host_key, ()))
-    return dict(fields.values())
+        _add(fields, rules.by_host.get(host, ()))
+        _add(fields, rules.by_host.get(host_key, ()))
+    return MappingProxyType(dict(fields.values()))
 
 
 def basic(credentials: str) -> str:

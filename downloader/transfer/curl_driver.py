@@ -33,7 +33,7 @@ from downloader.transfer.transfer import SHORT_LEAD_BYTES, Transfer
 from downloader.transfer.watch import Watch, sweep_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from concurrent.futures import Future
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
@@ -237,6 +237,7 @@ class CurlDriver:
     def _sweep(self, now: float) -> None:
         self._swept_at = now
         for call in list(self._live.values()):
+            call.look()
             if self._aborted is not None:
                 call.watch.abort(self._aborted)
             else:
@@ -296,6 +297,9 @@ class _Call:
         self._resolved = ""
         self._proxy = ""
         self._version = ""
+        self._fields: Mapping[str, str] | None = None
+        self._wants_fresh = False
+        self._lines: list[bytes] = []
         self._pieces: list[bytes] = []
         self._reset()
         timeout = driver.engine.plan.timeout_seconds
@@ -310,7 +314,9 @@ class _Call:
             # Ours comes first; its own would be five minutes.
             (pycurl.CONNECTTIMEOUT, int(timeout) + 2),
             (pycurl.PROXY, ""),
-            (pycurl.HEADERFUNCTION, self._take_line),
+            # Lines are looked at once the body begins or the answer ends: calls from C
+            # to Python for each of them would cost more than reading them all.
+            (pycurl.HEADERFUNCTION, self._lines.append),
             (pycurl.WRITEFUNCTION, self._take_data),
             (pycurl.PREREQFUNCTION, self._before_request),
             (pycurl.SOCKOPTFUNCTION, self._open_socket),
@@ -325,7 +331,9 @@ class _Call:
         self.attempt = attempt
         self.transfer = transfer
         self.watch = Watch(transfer.patience, _nothing)
-        self.easy.setopt(pycurl.FRESH_CONNECT, int(attempt.is_fresh))
+        if attempt.is_fresh != self._wants_fresh:
+            self._wants_fresh = attempt.is_fresh
+            self.easy.setopt(pycurl.FRESH_CONNECT, int(attempt.is_fresh))
         self._guarded(self._ask_first)
 
     def flush(self) -> None:
@@ -344,13 +352,21 @@ class _Call:
 
     def ended(self, code: int) -> None:
         """The library is done with the request."""
-        self.flush()
-        left = self._paused_until - time.monotonic()
-        if self._paused_until and left > 0:
-            # The last bytes count towards the rate like all others.
-            self._driver.later(self, left, lambda: self.ended(code))
-        else:
-            self._guarded(lambda: self._judge(code))
+        if self._pieces:
+            self.flush()
+        if self._paused_until:
+            left = self._paused_until - time.monotonic()
+            if left > 0:
+                # The last bytes count towards the rate like all others.
+                self._driver.later(self, left, lambda: self.ended(code))
+                return
+        self._guarded(self._judge, code)
+
+    def look(self) -> None:
+        """Read a head whose body lets itself be waited for, before patience is asked."""
+        is_awaited = self._is_added and not self._is_headed
+        if is_awaited and self._read_heads() is not None:
+            self.ended(pycurl.E_WRITE_ERROR)
 
     def go_on(self) -> None:
         """Read on after a pause."""
@@ -374,9 +390,9 @@ class _Call:
             self._is_added = False
             self._driver.multi.remove_handle(self.easy)
 
-    def _guarded(self, step: Callable[[], None]) -> None:
+    def _guarded(self, step: Callable[..., None], *values: object) -> None:
         try:
-            step()
+            step(*values)
         except (TransportError, DiskError, InvalidUrl) as error:
             self._end_with(error)
         except Exception as error:  # noqa: BLE001 - one URL must not end the run
@@ -410,7 +426,10 @@ class _Call:
         transfer.patience.connecting(time.monotonic())
         easy = self.easy
         easy.setopt(pycurl.URL, url.text)
-        easy.setopt(pycurl.HTTPHEADER, _header_lines(transfer.fields()))
+        fields = transfer.fields()
+        if fields is not self._fields:
+            self._fields = fields
+            easy.setopt(pycurl.HTTPHEADER, _header_lines(fields))
         if url.scheme == "https" and not self._is_trusting:
             self._driver.trust.apply(easy)
             self._is_trusting = True
@@ -429,15 +448,15 @@ class _Call:
         else:
             answer.add_done_callback(
                 lambda done: self._driver.soon(
-                    self, lambda: self._guarded(lambda: self._send_to(done))
+                    self, lambda: self._guarded(self._send_to, done)
                 )
             )
 
     def _reset(self) -> None:
         """Forget the last answer."""
-        self._lines: list[bytes] = []
+        self._lines.clear()
         self._interim_answers = 0
-        self._is_headed = self._is_sent = self._is_wanted = False
+        self._is_headed = self._is_sent = self._is_wanted = self._is_begun = False
         self._chunks: ChunkDecoder | None = None
         self._fault: Exception | None = None
         self._pieces = []
@@ -460,26 +479,34 @@ class _Call:
         if self._is_sent:
             return int(pycurl.PREREQFUNC_ABORT)
         self._is_sent = True
+        self._lines.clear()  # a proxy's answer to CONNECT
         self.transfer.patience.asking(time.monotonic())
         return int(pycurl.PREREQFUNC_OK)
 
     # Answers
 
-    def _take_line(self, line: bytes) -> int | None:
-        """A line of a head, in libcurl's hands: nothing may be raised here."""
-        if self._is_headed or not self._is_sent:
-            return None  # HTTP/2's trailer, or a proxy's answer to CONNECT
+    def _read_heads(self) -> int | None:
+        """Take complete heads in, interim ones first; nothing may be raised here.
+
+        Returns:
+            What tells libcurl to break the answer off; None to go on.
+        """
         lines = self._lines
-        if line not in _EMPTY_LINES:
-            lines.append(line)
-            return None
         try:
-            return self._take_head(lines) if lines else None
+            while self._is_sent and not self._is_headed:
+                ends = [lines.index(one) for one in _EMPTY_LINES if one in lines]
+                if not ends:
+                    return None
+                end = min(ends)
+                head = lines[:end]
+                del lines[: end + 1]
+                if head and self._take_head(head) is not None:
+                    return _ABORT
         except ValueError:
             self._fault = faults.malformed()
         except Exception as error:  # noqa: BLE001 - libcurl would print it
             self._fault = error
-        return _ABORT
+        return None if self._fault is None else _ABORT
 
     def _take_head(self, lines: list[bytes]) -> int | None:
         # libcurl bounds them all together; the status line comes on top.
@@ -488,7 +515,6 @@ class _Call:
         self._version, status = headers.status_line(lines[0])
         if 100 <= status < 200 and status != 101:  # noqa: PLR2004 - RFC 9110 §15.2
             self._interim_answers += 1
-            self._lines = []
             if self._interim_answers > MOST_INTERIM_ANSWERS:
                 raise faults.malformed()
             return None
@@ -500,11 +526,19 @@ class _Call:
         self._is_wanted = True
         if transfer.is_chunked:
             self._chunks = ChunkDecoder()
-        if transfer.lead_bytes > SHORT_LEAD_BYTES:
-            self.easy.pause(pycurl.PAUSE_RECV)
-            self._driver.in_thread(self, transfer.catch_up, self._caught_up)
-        elif transfer.lead_bytes:
-            transfer.catch_up()
+        return None
+
+    def _begin_body(self) -> int | None:
+        """The body's first bytes are here: its head first, and what the part holds."""
+        if self._read_heads() is not None:
+            return _ABORT
+        self._is_begun = True
+        lead_bytes = self.transfer.lead_bytes if self._is_wanted else 0
+        if lead_bytes > SHORT_LEAD_BYTES:
+            self._driver.in_thread(self, self.transfer.catch_up, self._caught_up)
+            return int(pycurl.WRITEFUNC_PAUSE)  # these bytes will come once more
+        if lead_bytes:
+            self.transfer.catch_up()
         return None
 
     def _caught_up(self, done: Future[None]) -> None:
@@ -516,15 +550,19 @@ class _Call:
 
     def _take_data(self, data: bytes) -> int | None:
         """Some of a body, in libcurl's hands: nothing may be raised here."""
-        if not self._is_wanted:
-            return None
-        if not self._pieces:
-            self._driver.dirty.append(self)
-        self._pieces.append(data)
-        self._pieces_bytes += len(data)
-        if self._pieces_bytes < WRITTEN_BYTES:
-            return None
         try:
+            if not self._is_begun:
+                refusal = self._begin_body()
+                if refusal is not None:
+                    return refusal
+            if not self._is_wanted:
+                return None
+            if not self._pieces:
+                self._driver.dirty.append(self)
+            self._pieces.append(data)
+            self._pieces_bytes += len(data)
+            if self._pieces_bytes < WRITTEN_BYTES:
+                return None
             self._hand_on()
         except Exception as error:  # noqa: BLE001 - libcurl would print it
             self._fault = error
@@ -551,6 +589,7 @@ class _Call:
     def _judge(self, code: int) -> None:
         if not self._is_added:
             return
+        self._read_heads()
         transfer = self.transfer
         fault = self._fault
         if fault is None and self._is_wanted and not transfer.has_enough:
@@ -629,7 +668,7 @@ class _Call:
         """A connection that was lost, or has taken too long, before a head was there."""
         if code == pycurl.E_OPERATION_TIMEDOUT:
             return faults.timeout(self.transfer.patience.complaint())
-        if self._lines:
+        if self._lines and self._is_sent:
             return faults.head_cut()
         # Refused by `_before_request`: libcurl repeats only what a reused one has lost.
         is_reused = code == pycurl.E_ABORTED_BY_CALLBACK
@@ -677,7 +716,7 @@ def _nothing() -> None:
     """The loop itself looks after each sweep which calls were cut off."""
 
 
-def _header_lines(fields: dict[str, str]) -> list[bytes]:
+def _header_lines(fields: Mapping[str, str]) -> list[bytes]:
     # libcurl's spelling of a field without a value is a semicolon; a colon removes one.
     return [
         (f"{name}: {value}" if value else f"{name};").encode("utf-8", "surrogateescape")

@@ -68,6 +68,15 @@ def new_hash(algorithm: str) -> Hash:
     )
 
 
+def digest_of(algorithm: str, body: bytes) -> str:
+    """The digest of a whole body, as it is recorded."""
+    if algorithm == digests.SHA256:
+        return hashlib.sha256(body).hexdigest()
+    function = new_hash(algorithm)
+    function.update(body)
+    return digests.spell(algorithm, function.hexdigest())
+
+
 class Digest:
     """A running digest; used by one thread at a time.
 

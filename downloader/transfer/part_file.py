@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from downloader.errors import DiskError, PartLost, TargetExists
 from downloader.policy import digests
 from downloader.policy.naming import part_name
-from downloader.transfer.digest import LARGE_BYTES, Digest
+from downloader.transfer.digest import LARGE_BYTES, Digest, digest_of
 from downloader.transfer.folder import (
     BINARY,
     CLOEXEC,
@@ -62,6 +62,7 @@ class PartFile:
         "_folder",
         "_held",
         "_path",
+        "_whole",
         "size_bytes",
     )
 
@@ -73,6 +74,7 @@ class PartFile:
         self._path = path
         self._fd: int | None = None
         self._held: bytes | None = None
+        self._whole: str | None = None
         self._digest: Digest | None = None
         self.size_bytes = 0
 
@@ -92,6 +94,7 @@ class PartFile:
             DiskError: It cannot be made.
         """
         self._end_digest()
+        self._whole = None
         is_large = (expected_bytes or 0) >= LARGE_BYTES
         self._digest = Digest(self._algorithm, is_large=is_large)
         self.size_bytes = offset_bytes
@@ -105,8 +108,7 @@ class PartFile:
     def hold(self, body: bytes) -> None:
         """Take a whole small body; `commit` then needs no part beside its name."""
         self._held = body
-        self._digest = Digest(self._algorithm)
-        self._digest.update(body)
+        self._whole = digest_of(self._algorithm, body)
         self.size_bytes = len(body)
 
     def share(self) -> None:
@@ -191,6 +193,8 @@ class PartFile:
     @property
     def digest(self) -> str:
         """The digest of all that was written; see `policy.digests`."""
+        if self._whole is not None:
+            return self._whole
         assert self._digest is not None
         return self._digest.text()
 
@@ -229,8 +233,10 @@ class PartFile:
         if held is not None:
             # Until it has its name there is nothing that could be gone on with.
             size_bytes, self.size_bytes = self.size_bytes, 0
-            with translated("write", self._path):
+            try:
                 modified_ns = self._place(held)
+            except OSError as error:
+                raise disk_error("write", self._path, error) from error
             self.size_bytes = size_bytes
             if modified_ns is not None:
                 return modified_ns
@@ -269,9 +275,9 @@ class PartFile:
             self._folder.takes_nameless = False
             return None
         try:
-            left = memoryview(body)
-            while left:
-                left = left[os.write(descriptor, left) :]
+            left_bytes = len(body) - os.write(descriptor, body) if body else 0
+            while left_bytes:
+                left_bytes -= os.write(descriptor, memoryview(body)[-left_bytes:])
             modified_ns = os.fstat(descriptor).st_mtime_ns
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=parent)
         except FileExistsError as error:

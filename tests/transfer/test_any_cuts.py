@@ -128,6 +128,6 @@ def test_the_file_is_one_version_whole(tmp_path_factory, size, small, story):
         data = stream.read()
 
     assert data == content(server.version, size)
-    assert result.saved.sha256 == hashlib.sha256(data).hexdigest()
+    assert result.saved.digest == hashlib.sha256(data).hexdigest()
     assert kept == []
     assert not os.path.exists(f"{root}/{part_name('file')}")

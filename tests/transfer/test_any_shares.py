@@ -201,7 +201,7 @@ def test_a_shared_file_is_one_version_whole(tmp_path_factory, size, story):
         data = stream.read()
 
     assert data in {content(version + 1, size) for version in range(run.version)}
-    assert run.end.saved.sha256 == hashlib.sha256(data).hexdigest()
+    assert run.end.saved.digest == hashlib.sha256(data).hexdigest()
     assert len(run.saved) == 1
     records = os.path.join(root, *part_record.FOLDER.split("/"))
     assert not os.path.isdir(records) or os.listdir(records) == []
