@@ -437,7 +437,7 @@ class _Call:
         """Forget the last answer."""
         self._lines: list[bytes] = []
         self._interim_answers = 0
-        self._is_headed = self._is_sent = self._is_wanted = False
+        self._is_headed = self._is_sent = self._is_wanted = self._is_dialled = False
         self._chunks: ChunkDecoder | None = None
         self._fault: Exception | None = None
         self._pieces = []
@@ -460,7 +460,7 @@ class _Call:
         if self._is_sent:
             return int(pycurl.PREREQFUNC_ABORT)
         self._is_sent = True
-        self.transfer.patience.asking(time.monotonic())
+        self.transfer.patience.asking(time.monotonic(), is_reused=not self._is_dialled)
         return int(pycurl.PREREQFUNC_OK)
 
     # Answers
@@ -552,6 +552,8 @@ class _Call:
         if not self._is_added:
             return
         transfer = self.transfer
+        if self._is_dialled and self._is_trusting:
+            self._tell_tls()
         fault = self._fault
         if fault is None and self._is_wanted and not transfer.has_enough:
             fault = self._end_fault(code)
@@ -566,6 +568,13 @@ class _Call:
             self._ask()  # a redirect on the same host
         else:
             self._conclude()
+
+    def _tell_tls(self) -> None:
+        """Have the handshake counted apart; libcurl tells of it only afterwards."""
+        secured_at = self.easy.getinfo(pycurl.APPCONNECT_TIME)
+        if secured_at:
+            connected_at = self.easy.getinfo(pycurl.CONNECT_TIME)
+            self.transfer.patience.secured(secured_at - connected_at)
 
     def _conclude(self) -> None:
         """All of the body that is wanted has come."""
@@ -647,6 +656,7 @@ class _Call:
 
     def _open_socket(self, descriptor: int, _purpose: int) -> int:
         self._driver.sockets.forget(descriptor)
+        self._is_dialled = True
         return int(pycurl.SOCKOPT_OK)
 
 
