@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from downloader.models import Entry, Outcome, Status
+from downloader.models import Entry, Outcome, Phases, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ _SCHEMA = """
 CREATE TABLE rows (
     seq INTEGER PRIMARY KEY, url TEXT, status TEXT, http_status INTEGER, path TEXT,
     bytes INTEGER, sha256 TEXT, attempts INTEGER, seconds REAL, error TEXT, detail TEXT, length_known INTEGER,
-    digest TEXT
+    digest TEXT, host TEXT, began REAL, connect REAL, tls REAL, first_byte REAL, body REAL, paused REAL, store REAL
 );
 CREATE TABLE seen (identity BLOB PRIMARY KEY, seq INTEGER, spelling BLOB) WITHOUT ROWID;
 CREATE TABLE spellings (
@@ -60,6 +60,8 @@ _COLUMNS = (
     "seq, url, status, http_status, path, bytes, sha256, attempts, seconds, error, detail, "
     "length_known, digest"
 )
+# Of the row's last attempt; NULL for a row that none was made for.
+_PHASES = "began, connect, tls, first_byte, body, paused, store"
 
 
 class Kind(Enum):
@@ -84,6 +86,21 @@ class Admission(NamedTuple):
     first: int
 
 
+class TimedRow(NamedTuple):
+    """A row with what became of its time.
+
+    Attributes:
+        outcome: The row.
+        host: The host and port that its line names; None for a line without one.
+        phases: Those of its last attempt, with `began_at` in seconds since the run's
+            start; None if none was made, or its worker died.
+    """
+
+    outcome: Outcome
+    host: str | None
+    phases: Phases | None
+
+
 class Ledger:
     """The rows of a run; used by one thread at a time.
 
@@ -92,6 +109,7 @@ class Ledger:
     """
 
     def __init__(self, folder: str) -> None:
+        self._began_at = time.monotonic()
         self._folder = folder
         self._looked_at = 0.0
         self._unlooked = 0
@@ -155,9 +173,18 @@ class Ledger:
             return Admission(Kind.DUPLICATE, first, first)
         return self._admit_spelling(spelling_hash, shown, first)
 
-    def add(self, outcome: Outcome) -> None:
-        """Record an outcome."""
-        self._rows.append(msgspec.structs.astuple(outcome))
+    def add(
+        self, outcome: Outcome, host: str | None = None, phases: Phases | None = None
+    ) -> None:
+        """Record an outcome.
+
+        Args:
+            outcome: The row.
+            host: The host and port that its line names.
+            phases: Where its last attempt's time went.
+        """
+        times = _NO_TIMES if phases is None else _astuple(phases)
+        self._rows.append((*_astuple(outcome), host, *times))
         if len(self._rows) >= _FETCHED_ROWS:
             self._flush()
 
@@ -208,8 +235,8 @@ class Ledger:
         condition = "TRUE" if host is None else "host = ?"
         hosts = () if host is None else (host,)
         given_up = self._connection.execute(
-            f"INSERT INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL, NULL FROM waiting "
+            f"INSERT INTO rows ({_COLUMNS}, host) "  # noqa: S608 - a constant
+            "SELECT seq, line, 'failed', NULL, NULL, 0, NULL, 0, 0.0, ?, ?, NULL, NULL, host FROM waiting "
             f"WHERE {condition}",
             (str(failure.kind), failure.detail, *hosts),
         ).rowcount
@@ -232,6 +259,25 @@ class Ledger:
         condition = "WHERE status = 'failed' " if errors_only else ""
         for row in self._select(f"SELECT {_COLUMNS} FROM rows {condition}ORDER BY seq"):  # noqa: S608 - constants
             yield _outcome(row)
+
+    def timed_rows(self) -> Iterator[TimedRow]:
+        """Every row in the list's order with its host and its times, read lazily."""
+        self._flush()
+        for *row, host, began_at, connect, tls, first_byte, body, paused, store in (
+            self._select(f"SELECT {_COLUMNS}, host, {_PHASES} FROM rows ORDER BY seq")  # noqa: S608 - constants
+        ):
+            phases = None
+            if began_at is not None:
+                phases = Phases(
+                    began_at - self._began_at,  # type: ignore[operator] # columns as declared, here and below
+                    connect,  # type: ignore[arg-type]
+                    tls,  # type: ignore[arg-type]
+                    first_byte,  # type: ignore[arg-type]
+                    body,  # type: ignore[arg-type]
+                    paused,  # type: ignore[arg-type]
+                    store,  # type: ignore[arg-type]
+                )
+            yield TimedRow(_outcome(row), host, phases)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
         self._flush()
@@ -280,10 +326,14 @@ class Ledger:
         if self._rows:
             rows, self._rows = self._rows, []
             self._connection.executemany(
-                f"INSERT OR REPLACE INTO rows ({_COLUMNS}) "  # noqa: S608 - a constant
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"INSERT OR REPLACE INTO rows ({_COLUMNS}, host, {_PHASES}) "  # noqa: S608 - constants
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
+
+
+_NO_TIMES = (None,) * 7
+_astuple = msgspec.structs.astuple
 
 
 def _make_file(folder: str) -> str:

@@ -205,6 +205,30 @@ class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):
     url: str | None = None
 
 
+class Phases(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Where the time of an attempt went; redirects that it followed are included.
+
+    Attributes:
+        began_at: When a worker took it up, by the system-wide `time.monotonic()`.
+        connect_seconds: Looking the name up and connecting, a proxy included; 0 on a
+            connection that stood already.
+        tls_seconds: The TLS handshake; likewise.
+        first_byte_seconds: From the request to the complete response head.
+        body_seconds: Waiting for the body, once what follows is taken off.
+        paused_seconds: Held back for the sake of a rate, while the body came.
+        store_seconds: Hashing and writing: of large bodies as they come, of all from
+            the body's end until the file is in its place.
+    """
+
+    began_at: float
+    connect_seconds: float = 0.0
+    tls_seconds: float = 0.0
+    first_byte_seconds: float = 0.0
+    body_seconds: float = 0.0
+    paused_seconds: float = 0.0
+    store_seconds: float = 0.0
+
+
 class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The facts that an attempt brought back.
 
@@ -223,6 +247,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
         received_bytes: Body bytes that came over the network in this attempt.
         partial: What the part file now holds and may go on with, None if nothing.
         has_helped: True if there is nothing more to do for it on a divided file.
+        phases: What `seconds` went to; None if nobody is left to tell.
     """
 
     attempt_id: int
@@ -235,6 +260,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     received_bytes: int = 0
     partial: Partial | None = None
     has_helped: bool = False
+    phases: Phases | None = None
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -254,10 +254,11 @@ class Session:
     ) -> None:
         """The end of a request that nobody had to be asked for."""
         status = Status.SKIPPED if failure is None else Status.FAILED
-        outcome = _outcome(Ticket(entry), status, saved, failure)
+        ticket = Ticket(entry)
+        outcome = _outcome(ticket, status, saved, failure)
         if records:
             self._holdings.add(entry, outcome, saved)
-        self._emit(outcome)
+        self._emit(outcome, 0, ticket)
 
     def _queue(self, entry: Entry) -> None:
         if self._strategy is None:
@@ -399,7 +400,7 @@ class Session:
         # Of what was not tried there is nothing to record.
         if ticket.history.number:
             self._holdings.add(entry, outcome, saved)
-        self._emit(outcome, received_bytes)
+        self._emit(outcome, received_bytes, ticket)
 
     def _tidy(self, ticket: Ticket, failure: Failure | None, *, is_new: bool) -> None:
         """Leave no part behind that is of no use; who stops a run may want any."""
@@ -409,10 +410,15 @@ class Session:
         keeps_part = failure is not None and failure.kind not in _HOPELESS
         self._holdings.tidy(ticket.entry.path, keeps_part=keeps_part)
 
-    def _emit(self, outcome: Outcome, received_bytes: int = 0) -> None:
+    def _emit(
+        self, outcome: Outcome, received_bytes: int = 0, ticket: Ticket | None = None
+    ) -> None:
         """A row has its end: count it, keep it, tell of it."""
         self._tally.outcome(outcome)
-        self._ledger.add(outcome)
+        if ticket is None:
+            self._ledger.add(outcome)
+        else:
+            self._ledger.add(outcome, ticket.entry.host, ticket.phases)
         self._progress.outcome(outcome, received_bytes)
         for sink in self._sinks.pop(outcome.seq, ()):
             sink(outcome)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from downloader import ledger as module
 from downloader.ledger import Kind, Ledger
-from downloader.models import Entry, Failure, Outcome, Status
+from downloader.models import Entry, Failure, Outcome, Phases, Status
 
 
 @pytest.fixture
@@ -106,6 +106,28 @@ def test_a_row_comes_back_as_it_was(ledger):
 
     assert list(ledger.rows()) == [whole]
     assert ledger.outcome(0) == whole
+
+
+def test_a_row_keeps_its_host_and_the_times_of_its_last_attempt(ledger):
+    times = {"connect_seconds": 1.0, "tls_seconds": 2.0, "first_byte_seconds": 3.0}
+    times |= {"body_seconds": 4.0, "paused_seconds": 5.0, "store_seconds": 6.0}
+    ledger.add(outcome(1), "h:80", Phases(ledger._began_at + 8.0, **times))
+    ledger.add(outcome(0), "h:81")
+    ledger.add(outcome(2))
+    untimed, timed, nowhere = ledger.timed_rows()
+
+    assert untimed == (outcome(0), "h:81", None)
+    assert (timed.outcome, timed.host) == (outcome(1), "h:80")
+    assert timed.phases.began_at == pytest.approx(8.0)
+    assert {name: getattr(timed.phases, name) for name in times} == times
+    assert nowhere == (outcome(2), None, None)
+
+
+def test_a_row_that_was_given_up_keeps_its_host(ledger):
+    ledger.spill(entry(0, "h:81"))
+    ledger.give_up_spilled(Failure("connect", "down"))
+
+    assert [(row.host, row.phases) for row in ledger.timed_rows()] == [("h:81", None)]
 
 
 def test_a_pending_row_has_no_outcome(ledger):
@@ -288,7 +310,7 @@ def test_memory_does_not_grow_with_the_lines(tmp_path):
         import resource, sys
         from downloader import ledger as module
         from downloader.ledger import Ledger
-        from downloader.models import Entry, Failure, Outcome, Status
+        from downloader.models import Entry, Failure, Outcome, Phases, Status
         module.CACHE_KIB = 1 << 10
 
         def run(ledger, first, last):

@@ -292,6 +292,7 @@ class Frontier:
         if ticket.is_over:
             return None
         ticket.seconds += result.seconds
+        ticket.phases = result.phases
         if result.http_status is not None:
             ticket.http_status = result.http_status
         if result.redirect is not None and not ticket.flights:

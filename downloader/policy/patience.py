@@ -9,20 +9,33 @@ Connecting counts from the name's look-up to the end of the TLS handshake. Askin
 the whole response head, interim answers included, however it drips. A body may take as
 long as it likes, if no gap in it is longer than the timeout and it moves at all. Nor is
 anyone hurried while it waits for our own disk.
+
+The same clock tells in the end where the time went: see `Phases`.
 """
 
 from __future__ import annotations
 
-from downloader.models import ErrorKind, Failure
+from downloader.models import ErrorKind, Failure, Phases
 
 # Below this average a body is not a slow one but a stuck one.
 FLOOR_BYTES_PER_SECOND = 100
 # An average over less than this says nothing.
 FLOOR_WINDOW_SECONDS = 5.0
 
+_CONNECTING, _SECURING, _ASKING, _RECEIVING, _WORKING = range(5)
+_COMPLAINTS = (
+    "no connection",
+    "no connection",
+    "no complete response head",
+    "no more of the body",
+    "no end of the disk's work",
+)
+
 
 class Patience:
     """The clock of one attempt; drivers report phases, a watcher asks `verdict`.
+
+    Each call costs a fraction of a microsecond, so that small files can afford them.
 
     Args:
         timeout_seconds: The bound on each phase and each gap.
@@ -31,12 +44,17 @@ class Patience:
     """
 
     __slots__ = (
+        "_began_at",
         "_ends_at",
+        "_marks",
         "_max_seconds",
+        "_paused_seconds",
         "_phase",
         "_received_bytes",
+        "_secured_seconds",
         "_since",
         "_started_at",
+        "_stored_seconds",
         "_timeout",
     )
 
@@ -46,10 +64,12 @@ class Patience:
         self._max_seconds = max_seconds
         self._ends_at = None if max_seconds is None else now + max_seconds
         self._timeout = timeout_seconds
-        self._phase = "connecting"
-        self._since = now
-        self._started_at = now
+        self._phase = _CONNECTING
+        self._since = self._began_at = self._started_at = now
         self._received_bytes = 0
+        # Each phase that has ended, and when; summed up once, at the end.
+        self._marks: list[tuple[int, float]] = []
+        self._secured_seconds = self._paused_seconds = self._stored_seconds = 0.0
 
     @property
     def timeout_seconds(self) -> float:
@@ -58,16 +78,41 @@ class Patience:
 
     def connecting(self, now: float) -> None:
         """A connection is being made: a new hop, or a proxy's."""
-        self._phase, self._since = "connecting", now
+        if self._phase != _CONNECTING:
+            self._marks.append((self._phase, now))
+            self._phase = _CONNECTING
+        self._since = now
 
-    def asking(self, now: float) -> None:
-        """The connection stands; the answer's head is awaited."""
-        self._phase, self._since = "asking", now
+    def securing(self, now: float) -> None:
+        """The TLS handshake begins; the bound on connecting holds for both together."""
+        self._marks.append((self._phase, now))
+        self._phase = _SECURING
+
+    def secured(self, seconds: float) -> None:
+        """So much of the time to connect was TLS, as a library says afterwards."""
+        self._secured_seconds += max(0.0, seconds)
+
+    def asking(self, now: float, *, is_reused: bool = False) -> None:
+        """The connection stands; the answer's head is awaited.
+
+        Args:
+            now: The moment.
+            is_reused: True if it stood already: then no time went to connecting.
+        """
+        ended = self._phase
+        if is_reused and ended == _CONNECTING:
+            ended = _ASKING
+        self._marks.append((ended, now))
+        # A watcher may look in between: the later moment first, so that it sees no
+        # phase that has lasted too long already.
+        self._since = now
+        self._phase = _ASKING
 
     def receiving(self, now: float) -> None:
         """The head is complete; the body begins."""
-        self._phase, self._since = "receiving", now
-        self._started_at, self._received_bytes = now, 0
+        self._marks.append((self._phase, now))
+        self._since = self._started_at = now
+        self._phase, self._received_bytes = _RECEIVING, 0
 
     def received(self, size_bytes: int, now: float) -> None:
         """Some of the body came."""
@@ -78,10 +123,36 @@ class Patience:
         """We ourselves hold the transfer back until `now`; that is not the server's doing."""
         self._since = now
         self._started_at += seconds
+        self._paused_seconds += seconds
 
-    def working(self) -> None:
+    def stored(self, seconds: float) -> None:
+        """So much of the body's time went to hashing and writing what has come."""
+        self._stored_seconds += seconds
+
+    def working(self, now: float) -> None:
         """We wait for our own disk, for as long as that takes."""
-        self._phase = "working"
+        self._marks.append((self._phase, now))
+        self._phase = _WORKING
+
+    def phases(self, now: float) -> Phases:
+        """Where the time up to now went."""
+        spent = [0.0, 0.0, 0.0, 0.0, 0.0]
+        since = self._began_at
+        for phase, ended_at in self._marks:
+            spent[phase] += ended_at - since
+            since = ended_at
+        spent[self._phase] += now - since
+        connect, tls, first_byte, body, work = spent
+        secured, paused = self._secured_seconds, self._paused_seconds
+        stored = self._stored_seconds
+        if secured:
+            secured = min(secured, connect)
+            connect, tls = connect - secured, tls + secured
+        if paused or stored:
+            body = max(0.0, body - paused - stored)
+        return Phases(
+            self._began_at, connect, tls, first_byte, body, paused, work + stored
+        )
 
     def remaining_seconds(self, now: float) -> float:
         """What is left of the present phase, never below a millisecond."""
@@ -93,13 +164,13 @@ class Patience:
             return Failure(
                 ErrorKind.TIMEOUT, f"not finished within {self._max_seconds:g} s"
             )
-        return None if self._phase == "working" else self._phase_verdict(now)
+        return None if self._phase == _WORKING else self._phase_verdict(now)
 
     def _phase_verdict(self, now: float) -> Failure | None:
         silent_seconds = now - self._since
         if silent_seconds > self._timeout:
             return Failure(ErrorKind.TIMEOUT, self.complaint())
-        if self._phase != "receiving":
+        if self._phase != _RECEIVING:
             return None
         spent = now - self._started_at
         if spent <= max(self._timeout, FLOOR_WINDOW_SECONDS):
@@ -117,10 +188,4 @@ class Patience:
 
     def complaint(self) -> str:
         """What has not come in time, in the present phase."""
-        waited = {
-            "connecting": "no connection",
-            "asking": "no complete response head",
-            "receiving": "no more of the body",
-            "working": "no end of the disk's work",
-        }[self._phase]
-        return f"{waited} within {self._timeout:g} s"
+        return f"{_COMPLAINTS[self._phase]} within {self._timeout:g} s"

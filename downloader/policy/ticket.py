@@ -8,7 +8,7 @@ from downloader.models import Attempt
 from downloader.policy import retry, urls
 
 if TYPE_CHECKING:
-    from downloader.models import AttemptResult, Entry, Failure, Partial, Saved
+    from downloader.models import AttemptResult, Entry, Failure, Partial, Phases, Saved
 
 
 class Ticket:
@@ -27,6 +27,7 @@ class Ticket:
         "most_flights",
         "origin",
         "partial",
+        "phases",
         "seconds",
         "setback",
         "url",
@@ -40,6 +41,7 @@ class Ticket:
         self.origin: str | None = None
         self.partial: Partial | None = entry.partial
         self.seconds = 0.0
+        self.phases: Phases | None = None
         self.http_status: int | None = None
         self.began_at: float | None = None
         # Of a file that several attempts fetch together: how many do, and may; why one

@@ -9,7 +9,6 @@ which the frontier must count.
 from __future__ import annotations
 
 import asyncio
-import functools
 import ssl
 import time
 from contextvars import ContextVar
@@ -153,7 +152,7 @@ class AiohttpDriver:
         url = transfer.url
         now = time.monotonic()
         # A connection that must be made first says so itself, see `_Connector`.
-        transfer.patience.asking(now)
+        transfer.patience.asking(now, is_reused=True)
         watch = _WATCH.get()
         watch.is_fresh = False
         try:
@@ -264,7 +263,7 @@ class _Connector(aiohttp.TCPConnector):
             limit=0, resolver=_Resolver(engine), use_dns_cache=False, ttl_dns_cache=0
         )
         self._engine = engine
-        self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment] # a subclass's
+        self._factory = self._make_handler  # type: ignore[assignment] # a subclass's
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> Any:
         """As aiohttp's, which asks its resolver for names alone; what it says is dialled."""
@@ -276,14 +275,27 @@ class _Connector(aiohttp.TCPConnector):
         """As aiohttp's: an idle connection, unless the attempt must have a fresh one."""
         return None if _WATCH.get().wants_fresh else await super()._get(key, traces)
 
-    async def _create_connection(self, *args: Any, **kwargs: Any) -> Any:
+    async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> Any:
         self._let_idle_go()
         watch = _WATCH.get()
         watch.is_fresh = True
+        watch.shakes_hands = req.is_ssl() and req.proxy is None
         watch.patience.connecting(time.monotonic())
-        connection = await super()._create_connection(*args, **kwargs)
+        connection = await super()._create_connection(req, *args, **kwargs)
         watch.patience.asking(time.monotonic())
         return connection
+
+    def _make_handler(self) -> _Handler:
+        """Called once the socket is connected, and before TLS begins on it."""
+        watch = _WATCH.get()
+        if watch.shakes_hands:
+            watch.patience.securing(time.monotonic())
+        return _Handler(loop=self._loop)
+
+    async def _start_tls_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As aiohttp's: TLS through a proxy's tunnel."""
+        _WATCH.get().patience.securing(time.monotonic())
+        return await super()._start_tls_connection(*args, **kwargs)
 
     def _let_idle_go(self) -> None:
         """Close idle connections beyond what may be kept, the oldest hosts' first."""

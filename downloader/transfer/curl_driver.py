@@ -457,6 +457,7 @@ class _Call:
         self._lines.clear()
         self._interim_answers = 0
         self._is_headed = self._is_sent = self._is_wanted = self._is_begun = False
+        self._is_dialled = False
         self._chunks: ChunkDecoder | None = None
         self._fault: Exception | None = None
         self._pieces = []
@@ -591,6 +592,8 @@ class _Call:
             return
         self._read_heads()
         transfer = self.transfer
+        if self._is_dialled and self._is_trusting:
+            self._tell_tls()
         fault = self._fault
         if fault is None and self._is_wanted and not transfer.has_enough:
             fault = self._end_fault(code)
@@ -605,6 +608,13 @@ class _Call:
             self._ask()  # a redirect on the same host
         else:
             self._conclude()
+
+    def _tell_tls(self) -> None:
+        """Have the handshake counted apart; libcurl tells of it only afterwards."""
+        secured_at = self.easy.getinfo(pycurl.APPCONNECT_TIME)
+        if secured_at:
+            connected_at = self.easy.getinfo(pycurl.CONNECT_TIME)
+            self.transfer.patience.secured(secured_at - connected_at)
 
     def _conclude(self) -> None:
         """All of the body that is wanted has come."""
@@ -686,6 +696,7 @@ class _Call:
 
     def _open_socket(self, descriptor: int, _purpose: int) -> int:
         self._driver.sockets.forget(descriptor)
+        self._is_dialled = True
         return int(pycurl.SOCKOPT_OK)
 
 

@@ -69,7 +69,7 @@ class Line:
         self._socket, self.is_reused = connected, is_reused
         self.end()
         if self._watch is not None:
-            self._watch.patience.asking(time.monotonic())
+            self._watch.patience.asking(time.monotonic(), is_reused=is_reused)
         # Whoever cut the attempt off a moment ago had no connection to cut yet. Set first
         # and looked at second on both sides, so that one of the two sees the other.
         if self._is_over():
@@ -129,6 +129,11 @@ class Line:
     def guard_handshake(self, connected: socket.socket) -> None:
         """Keep hold of a connection whose socket object TLS is about to take over."""
         self._socket = self._guard = connected.dup()
+
+    def secures(self) -> None:
+        """TLS begins on a connection that stands."""
+        if self._watch is not None:
+            self._watch.patience.securing(time.monotonic())
 
     def cut(self) -> None:
         """Shut the connection in use, so that whoever reads from it wakes up."""
@@ -318,7 +323,13 @@ class _TlsConnection(_Watched, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         connected = super()._new_conn()
         self.line.guard_handshake(connected)
+        if self._tunnel_host is None:
+            self.line.secures()
         return connected
+
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        self.line.secures()
 
 
 class _PlainPool(HTTPConnectionPool):

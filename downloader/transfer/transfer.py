@@ -147,7 +147,7 @@ class Transfer:
         self._take = take
         self._tell = tell
         self._started_at = time.perf_counter()
-        self._told_at = time.monotonic()
+        self._told_at = now = time.monotonic()
         self._receive: Receive | None = None
         # Nothing of it can lie there from before: a small body needs no part then.
         self._is_first = attempt.number == 1 and not (
@@ -156,9 +156,7 @@ class Transfer:
         self._is_small = self._wants_record = False
         self._pending: list[bytes] = []
         self._received_bytes = self._earlier_bytes = 0
-        self.patience = Patience(
-            plan.timeout_seconds, time.monotonic(), plan.max_seconds
-        )
+        self.patience = Patience(plan.timeout_seconds, now, plan.max_seconds)
         self.result: AttemptResult | None = None
         partial = attempt.partial
         if partial is not None and partial.is_divided:
@@ -264,12 +262,13 @@ class Transfer:
         Raises:
             DiskError: It cannot be read.
         """
-        self.patience.working()
+        self.patience.working(time.monotonic())
         self._part.catch_up()
         self.patience.receiving(time.monotonic())
 
     def ended(self) -> bool:
         """The body is at its end; True if `settle` must come before `end`."""
+        self.patience.working(time.monotonic())
         if self._share is None:
             return self._is_durable
         self._go_on(self._share)
@@ -281,7 +280,6 @@ class Transfer:
         Raises:
             DiskError: It fails.
         """
-        self.patience.working()
         if self._share is not None:
             self._part.gather(self._share.total_bytes)
         else:
@@ -309,8 +307,10 @@ class Transfer:
         if self._share is not None:
             self._share.take(data)
             self._tell_progress(now)
+            self.patience.stored(time.monotonic() - now)
         elif self._decoder is not None:
             self._write_decoded(self._decoder, data)
+            self.patience.stored(time.monotonic() - now)
         elif self._is_small:
             self._pending.append(data)
         else:
@@ -321,6 +321,7 @@ class Transfer:
                 self._wants_record = False
                 self._record_part()
             self._tell_progress(now)
+            self.patience.stored(time.monotonic() - now)
         pause_seconds = self._take(size_bytes, now)
         if pause_seconds:
             # Known beforehand: nobody shall take our own pause for the server's silence.
@@ -645,6 +646,7 @@ class Transfer:
             self._earlier_bytes + self._received_bytes,
             partial,
             self._has_helped,
+            self.patience.phases(time.monotonic()),
         )
 
 

@@ -26,7 +26,14 @@ class Watch:
         wants_fresh: Whether only a connection made for it will do.
     """
 
-    __slots__ = ("_cut", "failure", "is_fresh", "patience", "wants_fresh")
+    __slots__ = (
+        "_cut",
+        "failure",
+        "is_fresh",
+        "patience",
+        "shakes_hands",
+        "wants_fresh",
+    )
 
     def __init__(
         self,
@@ -40,6 +47,8 @@ class Watch:
         self.failure: Failure | None = None
         # True once the attempt's request went out on a connection made for it.
         self.is_fresh = False
+        # True if TLS follows as soon as that connection stands.
+        self.shakes_hands = False
         self._cut = cut
 
     def abort(self, failure: Failure) -> None:

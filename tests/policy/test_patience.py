@@ -1,6 +1,6 @@
 import pytest
 
-from downloader.models import ErrorKind, Failure
+from downloader.models import ErrorKind, Failure, Phases
 from downloader.policy.patience import Patience
 
 TIMEOUT = 10.0
@@ -181,7 +181,89 @@ class TestAll:
 
     def test_our_own_disk_may_take_its_time(self) -> None:
         patience = Patience(30.0, 0.0)
-        patience.working()
+        patience.working(0.0)
 
         assert patience.verdict(1_000.0) is None
         assert "disk" in patience.complaint()
+
+
+class TestPhases:
+    def test_add_up_to_all_of_the_time(self) -> None:
+        clock = patience()
+        clock.connecting(100.5)
+        clock.securing(101.0)
+        clock.asking(103.0)
+        clock.receiving(106.0)
+        clock.received(10, 108.0)
+        clock.working(110.0)
+
+        assert clock.phases(115.0) == Phases(100.0, 1.0, 2.0, 3.0, 4.0, 0.0, 5.0)
+
+    def test_the_present_one_counts_up_to_now(self) -> None:
+        clock = patience()
+        clock.asking(101.0)
+
+        assert clock.phases(104.0) == Phases(100.0, 1.0, 0.0, 3.0)
+
+    def test_a_connection_that_stood_costs_nothing(self) -> None:
+        clock = patience()
+        clock.connecting(100.5)
+        clock.asking(101.0, is_reused=True)
+
+        assert clock.phases(104.0) == Phases(100.0, 0.0, 0.0, 4.0)
+
+    def test_a_connection_made_after_all_costs_from_its_beginning(self) -> None:
+        clock = patience()
+        clock.asking(100.5, is_reused=True)
+        clock.connecting(101.0)
+        clock.asking(103.0)
+
+        assert clock.phases(104.0) == Phases(100.0, 2.0, 0.0, 2.0)
+
+    def test_a_reused_connection_takes_nothing_from_the_hop_before(self) -> None:
+        clock = patience()
+        clock.asking(101.0)
+        clock.receiving(103.0)
+        clock.asking(106.0, is_reused=True)
+
+        assert clock.phases(107.0) == Phases(100.0, 1.0, 0.0, 3.0, 3.0)
+
+    def test_a_handshake_may_be_told_of_afterwards(self) -> None:
+        clock = patience()
+        clock.asking(103.0)
+        clock.secured(2.0)
+
+        assert clock.phases(104.0) == Phases(100.0, 1.0, 2.0, 1.0)
+
+    def test_a_handshake_takes_no_longer_than_the_connection(self) -> None:
+        clock = patience()
+        clock.asking(103.0)
+        clock.secured(5.0)
+        clock.secured(-1.0)
+
+        assert clock.phases(104.0) == Phases(100.0, 0.0, 3.0, 1.0)
+
+    def test_what_went_to_a_rate_and_to_the_disk_is_not_the_bodys(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.stored(1.0)
+        clock.paused(4.0, 106.0)
+        clock.working(110.0)
+
+        assert clock.phases(112.0) == Phases(100.0, 0.0, 0.0, 0.0, 5.0, 4.0, 3.0)
+
+    def test_a_pause_that_was_cut_short_leaves_no_negative_time(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.paused(50.0, 150.0)
+
+        assert clock.phases(101.0).body_seconds == 0.0
+
+    def test_the_handshake_is_bounded_together_with_the_connection(self) -> None:
+        clock = patience()
+        clock.securing(109.0)
+
+        assert clock.verdict(110.0) is None
+        assert clock.verdict(110.1) == Failure(
+            ErrorKind.TIMEOUT, "no connection within 10 s"
+        )
