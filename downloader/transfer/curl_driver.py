@@ -481,7 +481,7 @@ class _Call:
             return int(pycurl.PREREQFUNC_ABORT)
         self._is_sent = True
         self._lines.clear()  # a proxy's answer to CONNECT
-        self.transfer.patience.asking(time.monotonic())
+        self.transfer.patience.asking(time.monotonic(), is_reused=not self._is_dialled)
         return int(pycurl.PREREQFUNC_OK)
 
     # Answers
