@@ -8,21 +8,17 @@ dies is replaced, and what it had in hand is given back as `worker_lost`.
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
-import signal
 import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
 from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
-from downloader.strategies import frames
+from downloader.strategies import frames, programs
 from downloader.strategies.contract import usable_cores
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import BatchSize, bury
@@ -31,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from downloader.models import Attempt, Fact, WorkerUsage
+    from downloader.strategies.programs import Program
     from downloader.transfer.plan import Plan
 
 # Batches at a child's door, beyond those under way.
@@ -57,7 +54,9 @@ class _Children:
         self._fruitless = 0
         self._bytes_per_second = plan.bytes_per_second
         self._sharers = 1
-        self._children = [self._make_child() for _ in range(children)]
+        # Before any of them has its threads: with these this process is copied no more.
+        started = [self._start() for _ in range(children)]
+        self._children = [self._make_child(program) for program in started]
 
     @property
     def capacity(self) -> int:
@@ -127,17 +126,21 @@ class _Children:
         self._fruitless += 1
         if self._fruitless > MOST_FRUITLESS_CHILDREN:
             raise StrategyError(self.name, "its child programs die as they start")
-        self._children[self._children.index(child)] = self._make_child()
+        another = self._make_child(self._start())
+        self._children[self._children.index(child)] = another
         bury(self._usage, [child.pid])
         failure = Failure(ErrorKind.WORKER_LOST, "its child program died")
         for attempt_id in child.unsettled():
             yield AttemptResult(attempt_id, failure=failure)
 
-    def _make_child(self) -> _Child:
+    def _start(self) -> Program:
+        return programs.start(self._module)
+
+    def _make_child(self, program: Program) -> _Child:
         rate = self._bytes_per_second
         share = None if rate is None else rate / self._sharers
         plan = msgspec.structs.replace(self._plan, bytes_per_second=share)
-        return _Child(self._module, plan, self._lanes, self._inbox)
+        return _Child(program, plan, self._lanes, self._inbox)
 
 
 class Subprocess(_Children):
@@ -160,13 +163,21 @@ class Multicore(_Children):
         children = min(workers, usable_cores())
         super().__init__(plan, children, -(-workers // children))
 
+    def _start(self) -> Program:
+        if not programs.can_copy():
+            return super()._start()
+        from downloader.strategies import core
+
+        core.load()  # here, once, and not in each of them
+        return programs.copy(core.main)
+
 
 class _Child:
     """One child program, its pipes and the attempts it has in hand."""
 
     def __init__(
         self,
-        module: str,
+        program: Program,
         plan: Plan,
         lanes: int,
         inbox: Inbox[tuple[_Child, frames.Facts | None]],
@@ -178,7 +189,7 @@ class _Child:
         self._in_hand: dict[int, set[int]] = {}
         self._buffered: list[list[Attempt]] = []
         self._orders: queue.SimpleQueue[frames.Order | None] = queue.SimpleQueue()
-        self._process = _spawn(module)
+        self._process = program
         self.order(frames.Order(plan=plan, lanes=lanes))
         for run in (self._write, self._read):
             threading.Thread(target=run, name="downloader-child", daemon=True).start()
@@ -256,26 +267,3 @@ class _Child:
             self._inbox.put((self, frames.facts_decoder.decode(body)))
         pipe.close()
         self._inbox.put((self, None))
-
-
-def _spawn(module: str) -> subprocess.Popen[bytes]:
-    """Start a child that finds this very package, and no module of the current folder."""
-    package_root = Path(__file__).parents[2]
-    path = [str(package_root), os.environ.get("PYTHONPATH", "")]
-    environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
-    can_mask = hasattr(signal, "pthread_sigmask")
-    # Until it has learnt to ignore Ctrl-C it starts with it blocked: the mask is inherited.
-    before = (
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_mask else None
-    )
-    try:
-        return subprocess.Popen(  # noqa: S603 - this interpreter, this package
-            [sys.executable, "-P", "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environ,
-        )
-    finally:
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from downloader.models import Attempt
     from downloader.strategies.curl import Curl
     from downloader.strategies.event_loop import EventLoop
-    from downloader.transfer.plan import Plan
 
 # An inner strategy's longest wait; orders wake it.
 WAIT_SECONDS = 0.5
@@ -41,7 +40,7 @@ def main() -> None:
         return
     order = frames.order_decoder.decode(first)
     assert order.plan is not None
-    loop = _open(order.plan, order.lanes)
+    loop = load()(order.plan, order.lanes)
     batches: queue.SimpleQueue[list[Attempt]] = queue.SimpleQueue()
 
     def take(more: list[list[Attempt]]) -> None:
@@ -53,14 +52,15 @@ def main() -> None:
     Core(loop, batches, Teller(facts)).run(order.lanes)
 
 
-def _open(plan: Plan, lanes: int) -> Curl | EventLoop:
+def load() -> type[Curl | EventLoop]:
+    """The inner strategy; its libraries are imported now."""
     try:
         from downloader.strategies.curl import Curl
     except StrategyUnavailable:
         from downloader.strategies.event_loop import EventLoop
 
-        return EventLoop(plan, lanes)
-    return Curl(plan, lanes)
+        return EventLoop
+    return Curl
 
 
 class Core:
