@@ -184,7 +184,9 @@ class Ledger:
             phases: Where its last attempt's time went.
         """
         times = _NO_TIMES if phases is None else _astuple(phases)
-        self._rows.append((*_astuple(outcome), host, *times))
+        seq, url, status, *rest = _astuple(outcome)
+        # The word itself: SQLite asks of every other type how to store it.
+        self._rows.append((seq, url, str(status), *rest, host, *times))
         if len(self._rows) >= _FETCHED_ROWS:
             self._flush()
 

@@ -195,7 +195,7 @@ class Manifest:
         note = (
             entry.path,
             entry.identity,
-            outcome.status.value,
+            str(outcome.status),
             outcome.http_status,
             outcome.error,
             time.time(),

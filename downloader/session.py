@@ -555,7 +555,7 @@ def _outcome(
 ) -> Outcome:
     entry = ticket.entry
     digest = None if saved is None else saved.digest
-    is_sha256 = digest is not None and digests.algorithm(digest) == digests.SHA256
+    is_sha256 = digest is not None and digests.is_sha256(digest)
     return Outcome(
         seq=entry.seq,
         url=entry.line,

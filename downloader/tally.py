@@ -55,7 +55,8 @@ class Tally:
         self.started_at = datetime.now(UTC)
         self._began = time.perf_counter()
         self._cpu_began = time.process_time()
-        self._statuses: Counter[Status] = Counter()
+        # By their words: hashing a member of an enumeration takes a call of Python's.
+        self._statuses: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._latency = Quantiles()
         self._bytes = 0
@@ -75,9 +76,10 @@ class Tally:
 
     def outcome(self, outcome: Outcome) -> None:
         """Count a row."""
-        self._statuses[outcome.status] += 1
+        self._statuses[str(outcome.status)] += 1
         self._attempts += outcome.attempts
-        self._retries += max(0, outcome.attempts - 1)
+        if outcome.attempts > 1:
+            self._retries += outcome.attempts - 1
         if outcome.status is Status.OK:
             self._bytes += outcome.bytes
         elif outcome.error is not None:
@@ -87,12 +89,12 @@ class Tally:
     def failed_of_ended(self) -> tuple[int, int]:
         """Rows that failed though they were tried, and all that have ended."""
         untried = sum(self._errors[kind] for kind in _UNTRIED)
-        return self._statuses[Status.FAILED] - untried, self._statuses.total()
+        return self._statuses[Status.FAILED.value] - untried, self._statuses.total()
 
     def given_up(self, rows: int, error: str) -> None:
         """Count rows that failed without a try."""
         if rows:
-            self._statuses[Status.FAILED] += rows
+            self._statuses[Status.FAILED.value] += rows
             self._errors[error] += rows
 
     def summary(
@@ -115,7 +117,7 @@ class Tally:
         cpu_seconds = time.process_time() - self._cpu_began
         statuses = self._statuses
         rows = statuses.total()
-        with_file = rows - statuses[Status.FAILED]
+        with_file = rows - statuses[Status.FAILED.value]
         return Summary(
             strategy=strategy,
             workers=workers,
@@ -125,10 +127,10 @@ class Tally:
             lines=rows + duplicates,
             rows=rows,
             duplicates=duplicates,
-            ok=statuses[Status.OK],
-            unchanged=statuses[Status.UNCHANGED],
-            skipped=statuses[Status.SKIPPED],
-            failed=statuses[Status.FAILED],
+            ok=statuses[Status.OK.value],
+            unchanged=statuses[Status.UNCHANGED.value],
+            skipped=statuses[Status.SKIPPED.value],
+            failed=statuses[Status.FAILED.value],
             bytes=self._bytes,
             received_bytes=self._received_bytes,
             files_per_second=with_file / seconds,

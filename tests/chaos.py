@@ -392,12 +392,16 @@ def descendants(pid):
 
 
 def is_worker(pid):
+    """True for a worker process: one of ours by its command, or a copy of its parent."""
     try:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        parent = stat.rpartition(")")[2].split()[1]
+        parents = Path(f"/proc/{parent}/cmdline").read_bytes()
     except OSError:
         return False
     marks = (b"multiprocessing.spawn", b"strategies.child", b"strategies.core")
-    return any(mark in command for mark in marks)
+    return command == parents or any(mark in command for mark in marks)
 
 
 def is_alive(pid):

@@ -62,10 +62,11 @@ def running(urls, **settings):
 def worker_pids(parent=None):
     """The worker processes that this process, or another, has at the moment."""
     pids = []
-    for task in Path(f"/proc/{parent or os.getpid()}/task").iterdir():
+    parent = parent or os.getpid()
+    for task in Path(f"/proc/{parent}/task").iterdir():
         with contextlib.suppress(OSError):
             pids += map(int, (task / "children").read_text().split())
-    return [pid for pid in pids if any(mark in _command(pid) for mark in _WORKER_MARKS)]
+    return [pid for pid in pids if _is_worker(_command(pid), _command(parent))]
 
 
 def is_alive(pid):
@@ -93,6 +94,11 @@ def files_below(root):
     found = (path for path in root.rglob("*") if path.is_file())
     by_name = {path.relative_to(root).as_posix(): path for path in found}
     return {n: p for n, p in by_name.items() if not n.startswith(".downloader/")}
+
+
+def _is_worker(command, parents):
+    """True for one of ours by its command, or for a copy of its parent."""
+    return command == parents or any(mark in command for mark in _WORKER_MARKS)
 
 
 def _command(pid):

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from chaos import CHILD_SECONDS, descendants, is_alive
+from chaos import CHILD_SECONDS, descendants, is_alive, is_worker
 from odd_exchange import body
 from strategy_rig import files_below, running
 
@@ -199,7 +199,7 @@ def test_a_killed_workers_bytes_are_fetched_by_others(odd, workdir, strategy):
     path = f"/steady/{KIB}"
     process = started(odd.url(path), strategy, workdir)
     wait_until(lambda: part_bytes() > SIZE // 8)
-    workers = [pid for pid in descendants(process.pid) if is_a_worker(pid)]
+    workers = [pid for pid in descendants(process.pid) if is_worker(pid)]
     for pid in workers[:2]:
         subprocess.run(["kill", "-9", str(pid)], check=False)
 
@@ -207,14 +207,6 @@ def test_a_killed_workers_bytes_are_fetched_by_others(odd, workdir, strategy):
     (file,) = Path("downloads").rglob("*~f")
     assert file.read_bytes() == body(f"{path}#1", SIZE)
     assert left_over() == []
-
-
-def is_a_worker(pid):
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return any(mark in command for mark in (b"spawn_main", b"strategies."))
 
 
 def started(url, strategy, workdir):

@@ -15,6 +15,11 @@ def spell(algorithm: str, hexadecimal: str) -> str:
     return hexadecimal if algorithm in {SHA256, NONE} else f"{algorithm}:{hexadecimal}"
 
 
+def is_sha256(digest: str) -> bool:
+    """True if a recorded digest is a sha256."""
+    return bool(digest) and ":" not in digest
+
+
 def algorithm(digest: str) -> str:
     """What made a recorded digest."""
     name, colon, _ = digest.partition(":")

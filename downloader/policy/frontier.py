@@ -335,7 +335,7 @@ class Frontier:
     def _undivide(ticket: Ticket, host: Host) -> None:
         """Let nobody more join in."""
         ticket.most_flights = 0
-        if ticket in host.divided:
+        if host.divided and ticket in host.divided:
             host.divided.remove(ticket)
 
     def give_back(self, attempt_id: int) -> None:

@@ -156,7 +156,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     size_bytes = 0
     for name, value in pairs:
         key = _key(name)
-        if _DANGEROUS.search(value):
+        if not value.isprintable() and _DANGEROUS.search(value):
             raise ValueError(name)
         size_bytes += len(name) + len(value) + 4
         if size_bytes > MOST_HEAD_BYTES:

@@ -1,6 +1,6 @@
 import pytest
 
-from downloader.policy.digests import algorithm, spell
+from downloader.policy.digests import algorithm, is_sha256, spell
 
 
 @pytest.mark.parametrize(
@@ -15,3 +15,10 @@ from downloader.policy.digests import algorithm, spell
 def test_a_recorded_digest_tells_what_made_it(name, hexadecimal, text):
     assert spell(name, hexadecimal) == text
     assert algorithm(text) == name
+
+
+@pytest.mark.parametrize(
+    ("digest", "is_one"), [("ab" * 32, True), ("xxh3:ef", False), ("", False)]
+)
+def test_a_sha256_is_told_from_others_and_from_none(digest, is_one):
+    assert is_sha256(digest) is is_one
