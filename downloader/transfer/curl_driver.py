@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from downloader.transfer.watch import Watch, sweep_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
     from downloader.policy.urls import Url
@@ -200,6 +200,8 @@ class CurlDriver:
     ) -> None:
         """Wait for the disk elsewhere, and go on with `then` in the loop."""
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # 11 ms
+
             self._pool = ThreadPoolExecutor(HELPERS, "downloader-disk")
         future = self._pool.submit(work)
         future.add_done_callback(lambda done: self.soon(call, lambda: then(done)))
@@ -741,10 +743,9 @@ def _tls_reason(said: str) -> str | None:
 
 
 def _is_address(host: str) -> bool:
-    import ipaddress
-
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        ipaddress.ip_address(host)
-    except ValueError:
+        socket.inet_pton(family, host)
+    except (OSError, ValueError):
         return False
     return True

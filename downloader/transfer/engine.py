@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
-from downloader.policy.addresses import is_public
 from downloader.policy.proxies import proxy_for
 from downloader.policy.rate import TokenBucket
 from downloader.transfer import faults
@@ -17,6 +15,7 @@ from downloader.transfer.resolver import Resolver
 
 if TYPE_CHECKING:
     import ssl
+    from concurrent.futures import Future
 
     from downloader.models import Failure
     from downloader.policy.urls import Url
@@ -56,6 +55,8 @@ class Engine:
         """
         if not self.plan.blocks_private:
             return addresses
+        from downloader.policy.addresses import is_public
+
         public = [address for address in addresses if is_public(address)]
         if addresses and not public:
             raise faults.private(host, addresses[0])
@@ -66,6 +67,8 @@ class Engine:
 
         It fails with `TransportError`: there is no address, or none that may be used.
         """
+        from concurrent.futures import Future  # 11 ms, which no literal address needs
+
         told: Future[list[str]] = Future()
 
         def translate(answer: Future[list[Address]]) -> None:
