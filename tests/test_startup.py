@@ -35,6 +35,7 @@ BANISHED = {
     "requests",
     "secrets",
     "shutil",
+    "socket",
     "ssl",
     "subprocess",
     "tempfile",

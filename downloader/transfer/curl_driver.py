@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import time
 from collections import deque
 from heapq import heappop, heappush
@@ -48,6 +47,7 @@ WRITTEN_BYTES = 256 << 10
 # Waiting for slow disks and long parts; the loop goes on meanwhile.
 HELPERS = 4
 _ABORT = -1
+_IPV4_PARTS = 4
 _EMPTY_LINES = (b"\r\n", b"\n")
 _BODILESS = frozenset({204, 304})
 
@@ -743,9 +743,11 @@ def _tls_reason(said: str) -> str | None:
 
 
 def _is_address(host: str) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.inet_pton(family, host)
-    except (OSError, ValueError):
-        return False
-    return True
+    """True of an address as a URL has it; a proxy's may look otherwise, and is looked up."""
+    if ":" in host:
+        return True
+    parts = host.split(".")
+    return len(parts) == _IPV4_PARTS and all(
+        part.isascii() and part.isdigit() and str(int(part[:4])) == part
+        for part in parts
+    )

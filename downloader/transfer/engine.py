@@ -8,10 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
-from downloader.policy.proxies import proxy_for
 from downloader.policy.rate import TokenBucket
 from downloader.transfer import faults
-from downloader.transfer.resolver import Resolver
 
 if TYPE_CHECKING:
     import ssl
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
     from downloader.models import Failure
     from downloader.policy.urls import Url
     from downloader.transfer.plan import Plan
-    from downloader.transfer.resolver import Address
+    from downloader.transfer.resolver import Address, Resolver
 
 PAUSE_SLICE_SECONDS = 0.2
 
@@ -34,11 +32,19 @@ class Engine:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.resolver = Resolver()
         # Set once, to the failure that every attempt shall end with.
         self.stop: Failure | None = None
         self._bucket = TokenBucket(plan.bytes_per_second)
         self._bucket_lock = threading.Lock()
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Who looks names up, made with the first; `socket` alone takes 3 ms to import."""
+        from downloader.transfer.resolver import Resolver
+
+        # Two threads may come here at once, and must get the same.
+        made: Resolver = self.__dict__.setdefault("resolver", Resolver())
+        return made
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -84,6 +90,10 @@ class Engine:
 
     def proxy_for(self, url: Url) -> str | None:
         """The proxy that a request goes through; None to go straight."""
+        if not self.plan.proxies:
+            return None
+        from downloader.policy.proxies import proxy_for
+
         return proxy_for(url, self.plan.proxies)
 
     def chunk_bytes(self, largest: int) -> int:
@@ -120,4 +130,5 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the threads."""
-        self.resolver.close()
+        if "resolver" in self.__dict__:
+            self.resolver.close()
