@@ -12,7 +12,6 @@ import queue
 import sys
 import threading
 from collections import deque
-from concurrent.futures import Future
 from typing import TYPE_CHECKING, Self
 
 from downloader import progress as displays
@@ -24,6 +23,7 @@ from downloader.sources import ReadyFeed, ThreadedFeed, as_requests, open_lists
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from concurrent.futures import Future
     from types import TracebackType
 
     from downloader.report import Report
@@ -103,6 +103,8 @@ def _loop_is_running() -> bool:
 
 def _run_elsewhere(session: Session) -> Report:
     """Run a session in a thread of its own, and wait for it here."""
+    from concurrent.futures import Future
+
     done: Future[Report] = Future()
     threading.Thread(
         target=_deliver, args=(session, done), name="downloader-session", daemon=True
@@ -177,6 +179,8 @@ class Downloader:
     """
 
     def __init__(self, settings: Settings | None = None, **keywords: object) -> None:
+        from concurrent.futures import Future
+
         if settings is not None and keywords:
             raise UsageError("give Downloader a Settings value or keywords, not both")
         self._feed = _PushFeed()
@@ -238,6 +242,8 @@ class Downloader:
         Raises:
             UsageError: The downloader is closed.
         """
+        from concurrent.futures import Future
+
         (request,) = as_requests([url])
         future: Future[Outcome] = Future()
         future.set_running_or_notify_cancel()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import netrc
 import os
 
 from downloader.errors import UsageError
+from downloader.log import Log
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 
 def read_netrc() -> dict[str, str]:
@@ -19,6 +18,8 @@ def read_netrc() -> dict[str, str]:
     Raises:
         UsageError: The file is malformed or unreadable.
     """
+    import netrc  # rarely needed, and 2 ms with what it imports
+
     path = os.environ.get("NETRC") or os.path.expanduser("~/.netrc")
     try:
         hosts = netrc.netrc(path).hosts

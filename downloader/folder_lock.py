@@ -7,7 +7,6 @@ file may be out of date, the lock never is.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from datetime import UTC, datetime
 
@@ -88,13 +87,21 @@ def _no_lock(path: str, error: OSError) -> ManifestError:
 
 
 def _sign(path: str) -> None:
-    holder = _Holder(os.getpid(), socket.gethostname(), datetime.now(UTC))
+    holder = _Holder(os.getpid(), _host_name(), datetime.now(UTC))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
     try:
         with open(os.open(path, flags, 0o600), "wb") as stream:
             stream.write(msgspec.json.encode(holder))
     except OSError:
         return  # a full disk: the lock holds, only the message says less
+
+
+def _host_name() -> str:
+    if hasattr(os, "uname"):
+        return os.uname().nodename
+    import socket
+
+    return socket.gethostname()
 
 
 def _who(path: str) -> str:

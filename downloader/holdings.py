@@ -9,14 +9,14 @@ is not a success.
 from __future__ import annotations
 
 import contextlib
-import logging
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from downloader.errors import DiskError, ManifestError, TransportError
 from downloader.folder_lock import FolderLock
 from downloader.inspector import Inspector
+from downloader.log import Log
 from downloader.manifest import Manifest, prepare_folder
 from downloader.models import Known, Saved
 from downloader.policy.redaction import printable
@@ -33,6 +33,7 @@ from downloader.transfer import part_record
 from downloader.transfer.folder import Folder
 from downloader.transfer.part_file import remove_part
 from downloader.transfer.share import release_share
+from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from downloader.models import AttemptResult, Entry, Outcome, Partial
     from downloader.policy.standing import Record, Stamp
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 # Files of which a word is said each; of the others, how many there were.
 MOST_WORDS = 5

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from downloader.errors import DownloaderError
@@ -14,6 +13,7 @@ from downloader.transfer.folder import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import ThreadPoolExecutor
 
 _READ_BYTES = 1 << 20
 # hashlib lets go of the interpreter, so that threads use several cores; disks are not
@@ -51,6 +51,8 @@ class Inspector(Generic[Subject]):
     def ask(self, subject: Subject, path: str, algorithm: str = digests.SHA256) -> None:
         """Have the file under a relative path read, and hashed as it was before."""
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # 11 ms
+
             self._pool = ThreadPoolExecutor(
                 _THREADS, thread_name_prefix="downloader-inspector"
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -11,6 +11,7 @@ from downloader.ledger import Kind
 from downloader.models import Entry, ErrorKind, Outcome, Status
 from downloader.policy import checksums, naming, urls
 from downloader.policy.redaction import redact
+from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,18 +14,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
-import shutil
 import sqlite3
 import time
 import weakref
 from enum import Enum
-from hashlib import blake2b
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from downloader.models import Entry, Outcome, Phases, Status
+from downloader.quick_hash import blake2b
+from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -340,7 +339,7 @@ _astuple = msgspec.structs.astuple
 
 def _make_file(folder: str) -> str:
     """An empty file that only we can read, or memory where the disk takes none."""
-    path = os.path.join(folder, f"run-{secrets.token_hex(8)}.sqlite")
+    path = os.path.join(folder, f"run-{os.urandom(8).hex()}.sqlite")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
     try:
         os.close(os.open(path, flags, 0o600))
@@ -353,6 +352,11 @@ def _make_file(folder: str) -> str:
 
 def _free_bytes(folder: str) -> int:
     try:
+        if hasattr(os, "statvfs"):
+            found = os.statvfs(folder)
+            return found.f_bavail * found.f_frsize
+        import shutil
+
         return shutil.disk_usage(folder).free
     except OSError:
         return 0

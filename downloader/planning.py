@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from typing import TYPE_CHECKING
 
 from downloader.credentials import read_netrc
 from downloader.errors import UsageError
-from downloader.policy import headers, urls
+from downloader.log import Log
+from downloader.policy import digests, headers, urls
 from downloader.policy.checksums import Sums
 from downloader.policy.frontier import Limits
 from downloader.policy.redaction import printable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from downloader.models import Entry
     from downloader.settings import Settings
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 NEWER_HTTP = frozenset({"curl", "multicore"})
 
 
@@ -118,7 +118,8 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
         UsageError: The netrc file, if it is asked for, cannot be read; what `hash` names
             is not installed.
     """
-    new_hash(settings.hash)
+    if settings.hash != digests.SHA256:
+        new_hash(settings.hash)  # in vain, but for the fault that it may find
     common, sensitive = headers.split(settings.headers)
     agent = ("User-Agent", settings.user_agent)
     return Plan(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 from datetime import datetime
@@ -273,7 +272,7 @@ class Report:
 
     def _write_file(self, path: str) -> None:
         part = os.path.join(
-            os.path.dirname(path), f".report-{secrets.token_hex(8)}.part"
+            os.path.dirname(path), f".report-{os.urandom(8).hex()}.part"
         )
         # `x` and not `tempfile`, whose mode 0600 would pass on to the report.
         stream = open(part, "xb")  # noqa: SIM115 - the part must go if closing fails too

@@ -12,7 +12,6 @@ and from a signal handler. This is the only place that writes the manifest, by w
 
 from __future__ import annotations
 
-import logging
 import random
 import sqlite3
 import time
@@ -23,6 +22,7 @@ from downloader.errors import ManifestError
 from downloader.holdings import Found, Holdings
 from downloader.intake import Intake
 from downloader.ledger import Ledger
+from downloader.log import Log
 from downloader.models import (
     STOPPED,
     AttemptResult,
@@ -59,8 +59,7 @@ if TYPE_CHECKING:
     from downloader.sources import Feed, Sink
     from downloader.strategies.contract import Strategy
 
-logger = logging.getLogger(__name__)
-logging.getLogger("downloader").addHandler(logging.NullHandler())
+logger = Log(__name__)
 
 # Lines taken in at a time, and how many requests should stand ready to start.
 READ_LINES = 64

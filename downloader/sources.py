@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from downloader.errors import UsageError
 from downloader.models import Outcome, Request
+from downloader.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,9 +31,9 @@ Sink = Callable[[Outcome], None]
 _BLOCK_BYTES = 256 << 10
 # What is kept of an endless line: more than any URL may have, so that it is refused.
 _LONGEST_LINE = 20_000
-_URL = re.compile(r"https?://", re.IGNORECASE)
+_URL = lazy(r"https?://", re.IGNORECASE)
 # A URL of another scheme is a bad line, not a list that cannot be read.
-_ANY_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ANY_URL = lazy(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),

@@ -6,9 +6,8 @@ import pytest
 
 from downloader import InvalidSettings, fetch
 from downloader.cli import main
-from downloader.policy import breaker
+from downloader.policy import addresses, breaker
 from downloader.strategies.contract import NAMES
-from downloader.transfer import engine
 
 pytestmark = pytest.mark.usefixtures("workdir")
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
@@ -99,7 +98,7 @@ def test_only_public_addresses_are_connected_to(odd, strategy):
 
 @pytest.mark.parametrize("strategy", ["serial", "threads", "asyncio"])
 def test_a_redirect_leads_to_no_other_address_either(odd, monkeypatch, strategy):
-    monkeypatch.setattr(engine, "is_public", lambda address: address != "127.0.0.2")
+    monkeypatch.setattr(addresses, "is_public", lambda address: address != "127.0.0.2")
     target = f"http%3A%2F%2F127.0.0.2%3A{odd.port}%2Fok%2F1"
     report = fetch(
         [odd.url(f"redirect-to/{target}")], strategy=strategy, block_private=True

@@ -279,8 +279,8 @@ def test_a_link_at_its_name_is_never_followed(tmp_path, monkeypatch, target):
     folder = tmp_path / "record"
     folder.mkdir()
     # Nobody can know the name beforehand; even who guesses it gains nothing.
-    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
-    (folder / "run-guessed.sqlite").symlink_to(tmp_path / target)
+    monkeypatch.setattr("os.urandom", lambda _: b"guessed")
+    (folder / f"run-{b'guessed'.hex()}.sqlite").symlink_to(tmp_path / target)
 
     with pytest.raises(FileExistsError):
         Ledger(str(folder))

@@ -5,10 +5,12 @@ import pickle
 import sys
 from pathlib import Path
 
+import platformdirs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from downloader import config_files
 from downloader.errors import InvalidSettings
 from downloader.options import OPTIONS
 from downloader.settings import Settings, load
@@ -43,6 +45,7 @@ def users_own(tmp_path, monkeypatch):
         folder = tmp_path / "user" / "downloader"
         folder.mkdir(parents=True)
         (folder / "config.toml").write_text(text, "utf-8")
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder.parent))  # Linux
         monkeypatch.setattr(
             "platformdirs.user_config_path", lambda name: folder.parent / name
         )
@@ -364,12 +367,28 @@ def test_a_malformed_host_table_is_an_error(named, text):
 
 
 def test_without_a_home_there_is_no_user_configuration(monkeypatch, workdir):
-    planted = workdir / "~" / "downloader"
-    planted.mkdir(parents=True)
-    (planted / "config.toml").write_text("[downloader]\nretries = 9")
+    for folders in ("downloader", ".config/downloader"):
+        planted = workdir / "~" / folders
+        planted.mkdir(parents=True)
+        (planted / "config.toml").write_text("[downloader]\nretries = 9")
+    monkeypatch.setenv("HOME", "~")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr("platformdirs.user_config_path", lambda name: Path("~", name))
 
     assert loaded().retries == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere platformdirs is asked")
+@pytest.mark.parametrize("home", [None, "", "/xdg", "/xdg/", "relative", " "])
+def test_the_users_folder_is_where_platformdirs_says(monkeypatch, home):
+    monkeypatch.setenv("HOME", "/home/me")
+    if home is None:
+        monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    else:
+        monkeypatch.setenv("XDG_CONFIG_HOME", home)
+    expected = platformdirs.user_config_dir("downloader")
+
+    assert os.path.normpath(config_files._user_folder()) == os.path.normpath(expected)
 
 
 def test_a_tilde_in_a_file_or_variable_is_the_home(monkeypatch):

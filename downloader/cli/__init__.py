@@ -9,7 +9,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -26,26 +26,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             harmless, and threads that hang do not hold up the exit.
     """
     if argv is not None:
-        return _run_interruptibly(argv)
+        return _run_interruptibly(argv, lambda: None)
     try:
         from downloader.cli import streams
+        from downloader.own_process import prepare
     except KeyboardInterrupt:
         return _INTERRUPTED
 
     streams.open_closed_descriptors()
-    return streams.end_process(_run_interruptibly(sys.argv[1:]))
+    return streams.end_process(_run_interruptibly(sys.argv[1:], prepare))
 
 
-def _run_interruptibly(argv: Sequence[str]) -> int:
+def _run_interruptibly(argv: Sequence[str], prepare: Callable[[], None]) -> int:
     try:
-        return _run(argv)
+        return _run(argv, prepare)
     except KeyboardInterrupt as interrupt:
         # A signal while the run was being loaded, or after its end.
         signum = getattr(interrupt, "signum", None)
         return _INTERRUPTED if signum is None else 128 + int(signum)
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], prepare: Callable[[], None]) -> int:
     from downloader.cli import arguments, streams
     from downloader.errors import UsageError
 
@@ -56,6 +57,7 @@ def _run(argv: Sequence[str]) -> int:
         return 2
     except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else 0
+    prepare()
     from downloader.cli import commands
 
     return commands.run(invocation)

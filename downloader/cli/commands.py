@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from contextlib import contextmanager, suppress
@@ -19,13 +18,16 @@ from downloader.errors import (
     InvalidSettings,
     UsageError,
 )
+from downloader.log import when_loaded
 from downloader.option_values import BadValue, check, from_text
 from downloader.options import Option
+from downloader.own_process import be_ready
 from downloader.policy.redaction import printable, redact_secrets
 from downloader.settings import Settings, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from logging import Logger
 
     from downloader.cli.arguments import Invocation
     from downloader.progress import Progress
@@ -189,8 +191,13 @@ def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -
     display = progress.make(
         settings_quiet=settings.quiet, show=settings.progress, stream=sys.stderr
     )
+
+    def attach(session: Session) -> None:
+        be_ready()
+        interruptions.attach(session)
+
     with _log(settings, display):
-        report = start(display, interruptions.attach)
+        report = start(display, attach)
         interruptions.detach()
         try:
             return _finish(report, settings)
@@ -255,38 +262,20 @@ def _complain_of(path: str, reason: str) -> bool:
     return False
 
 
-class _LineHandler(logging.Handler):
-    """Records as single lines: above the bars, or on standard error if there are none."""
-
-    def __init__(self, display: Progress) -> None:
-        super().__init__()
-        self._display = display
-
-    def emit(self, record: logging.LogRecord) -> None:
-        level, message = record.levelname.lower(), record.getMessage()
-        if self._display.takes_notes:
-            self._display.note(f"downloader: {level}: {message}")
-        else:
-            complain(message, level)
-
-
 @contextmanager
 def _log(settings: Settings, display: Progress) -> Iterator[None]:
-    """The package's log, for the time of a run."""
-    logger = logging.getLogger("downloader")
-    handler = _LineHandler(display)
-    before = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(_level(settings))
-    logger.propagate = False
+    """The package's log, for the time of a run; `logging` is loaded with its first line."""
+    undo: list[Callable[[], None]] = []
+
+    def set_up(logger: Logger) -> None:
+        from downloader.cli.lines import show_lines
+
+        undo.append(show_lines(logger, settings, display))
+
+    forget = when_loaded(set_up)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
-        logger.level, logger.propagate = before
-
-
-def _level(settings: Settings) -> int:
-    if settings.quiet:
-        return logging.ERROR
-    return logging.INFO if settings.verbose else logging.WARNING
+        forget()
+        for step in undo:
+            step()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 __all__ = ["complain", "end_process", "open_closed_descriptors", "say"]
 
@@ -45,24 +51,24 @@ def open_closed_descriptors() -> None:
             os.open(os.devnull, os.O_WRONLY)
 
 
-def end_process(status: int) -> int:
-    """The status, once what is buffered is out and nothing can hold the exit up.
+def end_process(status: int) -> NoReturn:
+    """End with a status, once what is buffered is out; nothing can hold the exit up.
 
     Python writes `Exception ignored ... BrokenPipeError` and ends with 120 if a stream
     breaks while it shuts down; it also joins every thread, even one that hangs on a
-    dead server. Neither may happen to a run that has ended.
+    dead server. Neither may happen to a run that has ended. Nor need the interpreter be
+    taken apart piece by piece, which takes 5 to 10 ms.
     """
     was_interrupted = status > _SIGNALLED
     _settle_signals(was_interrupted=was_interrupted)
-    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
-        try:
+    if not was_interrupted and not _has_lingering_threads():
+        # What libraries asked for; one of these functions might hang otherwise.
+        atexit._run_exitfuncs()  # noqa: SLF001 - as Python's own end does
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
             if stream is not None:
                 stream.flush()
-        except (OSError, ValueError):
-            _silence(descriptor)
-    if was_interrupted or _has_lingering_threads():
-        os._exit(status)
-    return status
+    os._exit(status)
 
 
 def _settle_signals(*, was_interrupted: bool) -> None:
@@ -77,13 +83,6 @@ def _settle_signals(*, was_interrupted: bool) -> None:
     reaction = signal.SIG_IGN if was_interrupted else signal.SIG_DFL
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, reaction)
-
-
-def _silence(descriptor: int) -> None:
-    """Let what is still buffered go nowhere when Python flushes it for the last time."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, descriptor)
-    os.close(nothing)
 
 
 def _has_lingering_threads() -> bool:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from downloader.errors import InvalidUrl
+from downloader.patterns import lazy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from downloader.policy.urls import Url
 
 _HEX = r"[0-9a-fA-F]{64}"
-_BEHIND = re.compile(r"(.*?)[ \t]+sha256=(\S*)", re.DOTALL | re.IGNORECASE)
-_LINE = re.compile(rf"(?P<hex>{_HEX})[ \t][ \t*]?(?P<name>.+)")
-_TAGGED = re.compile(rf"SHA256 \((?P<name>.+)\) = (?P<hex>{_HEX})", re.IGNORECASE)
+_BEHIND = lazy(r"(.*?)[ \t]+sha256=(\S*)", re.DOTALL | re.IGNORECASE)
+_LINE = lazy(rf"(?P<hex>{_HEX})[ \t][ \t*]?(?P<name>.+)")
+_TAGGED = lazy(rf"SHA256 \((?P<name>.+)\) = (?P<hex>{_HEX})", re.IGNORECASE)
 
 
 def split(line: str) -> tuple[str, str | None]:
@@ -79,6 +79,8 @@ class Sums:
         """The sha256 that a URL's file must have, None if the file does not say."""
         if not self._sums:
             return None
+        from urllib.parse import unquote  # 3 ms
+
         path = url.target.partition("?")[0]
         components = [unquote(component) for component in path.split("/")[1:]]
         for first in range(len(components)):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
 from downloader.models import ErrorKind
+from downloader.patterns import lazy
 from downloader.policy.exchange import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # RFC 9112 §7.1, with the blanks that §7.1.1 tells recipients to bear.
-SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
+SIZE_LINE = lazy(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 # What a size with its extensions, and all of the trailer, may take.
 MOST_LINE_BYTES = 65_536
 MOST_TRAILER_BYTES = 256 << 10

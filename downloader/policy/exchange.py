@@ -14,13 +14,14 @@ what the verdict says, and hands the end in; it decides nothing by itself.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from downloader.errors import InvalidUrl, TransportError
 from downloader.models import ErrorKind, Failure, http_kind
 from downloader.policy import headers, urls
 from downloader.policy.redaction import printable, redact_secrets
 from downloader.policy.segments import is_divisible
+from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

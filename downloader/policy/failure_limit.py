@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from downloader.tuples import NamedTuple
 
 # A share of a few says nothing: two bad lines at a list's head are not its two per cent.
 LEAST_ROWS = 100

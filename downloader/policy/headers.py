@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from downloader.patterns import lazy
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from downloader.models import Known
     from downloader.policy.urls import Url
@@ -26,8 +25,8 @@ SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization", "host"}
 _MOST_DIGITS = 18
 # RFC 9110 §8.8.2.2 asks for "well after"; a minute leaves room for clocks that disagree.
 _STRONG_DATE_SECONDS = 60
-_ETAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"')
-_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]*"')
+_ETAG = lazy(r'(?:W/)?"[\x21\x23-\x7e]*"')
+_STRONG_ETAG = lazy(r'"[\x21\x23-\x7e]*"')
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -97,6 +96,8 @@ def _for_server(
 
 def basic(credentials: str) -> str:
     """The Basic credentials for `user:password` (RFC 7617 §2, in UTF-8)."""
+    import base64  # rarely needed
+
     return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")
 
 
@@ -131,8 +132,8 @@ def _add(fields: dict[str, tuple[str, str]], pairs: Pairs) -> None:
 
 
 # RFC 9110 §5.6.2, and §5.5: a NUL, CR or LF in a value is dangerous.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_DANGEROUS = re.compile(r"[\0\r\n]")
+_TOKEN = lazy(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_DANGEROUS = lazy(r"[\0\r\n]")
 # All fields of a head together. http.client has no such bound, aiohttp neither.
 MOST_HEAD_BYTES = 256 << 10
 
@@ -166,7 +167,7 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 # RFC 9112 §4; the reason may be missing with its blank. HTTP/2 and 3 have but a number.
-_STATUS_LINE = re.compile(rb"HTTP/(1\.[01]|[23]) ([0-9]{3})(?: [^\r\n]*)?\r?\n")
+_STATUS_LINE = lazy(rb"HTTP/(1\.[01]|[23]) ([0-9]{3})(?: [^\r\n]*)?\r?\n")
 
 
 @lru_cache(maxsize=64)
@@ -215,7 +216,7 @@ def _pairs(lines: list[bytes]) -> Iterator[tuple[str, str]]:
         yield name, value.strip(" \t\r\n")
 
 
-_CONTENT_RANGE = re.compile(
+_CONTENT_RANGE = lazy(
     r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(?:(\d{1,18})|\*)", re.ASCII | re.IGNORECASE
 )
 
@@ -258,18 +259,50 @@ def content_length(value: str | None) -> int | None:
     return int(text)
 
 
+_MONTHS = (
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+)
+# As servers write it (RFC 9110 §5.6.7); its older forms are rare.
+_FIXED_DATE = lazy(
+    r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), ([0-9]{2}) ([A-Z][a-z]{2}) ([1-9][0-9]{3}) "
+    r"([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
+)
+
+
 def date(value: str | None) -> datetime | None:
     """An HTTP date (RFC 9110 §5.6.7) as an aware UTC time; None if absent or malformed."""
     text = (value or "").strip()
-    if not text.isascii() or not text.isprintable():
+    if not text or not text.isascii() or not text.isprintable():
         return None
     try:
+        match = _FIXED_DATE.fullmatch(text)
+        if match is not None:
+            return _fixed_date(*match.groups())
+        from email.utils import parsedate_to_datetime  # 4 ms, with what it imports
+
         moment = parsedate_to_datetime(text)
         if moment.tzinfo is None:
             return moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)
     except (ValueError, IndexError, TypeError, OverflowError):
         return None
+
+
+def _fixed_date(day: str, month: str, year: str, *time_of_day: str) -> datetime:
+    hour, minute, second = map(int, time_of_day)
+    number = _MONTHS.index(month) + 1
+    return datetime(int(year), number, int(day), hour, minute, second, tzinfo=UTC)
 
 
 def retry_after_seconds(value: str | None, now: datetime) -> float | None:

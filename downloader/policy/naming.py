@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from hashlib import sha256
 from unicodedata import normalize
-from urllib.parse import unquote_to_bytes
+
+from downloader.patterns import lazy
+from downloader.quick_hash import sha256
 
 from .redaction import redact_secrets
 from .urls import Url, identity
@@ -44,25 +45,26 @@ _HTTPS_PORT = 443
 
 # What Windows refuses or changes in silence:
 # https://learn.microsoft.com/windows/win32/fileio/naming-a-file
-_BAD_CHARACTER = re.compile(r'[/\\:*?"<>|]')
+_BAD = r'[/\\:*?"<>|]'
+_BAD_CHARACTER = lazy(_BAD)
 _DEVICE = r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)"
-_DEVICE_WITH_EXTENSION = re.compile(rf"{_DEVICE}[ ]*\.", re.IGNORECASE)
-_UNCLEAN = re.compile(
+_DEVICE_WITH_EXTENSION = lazy(rf"{_DEVICE}[ ]*\.", re.IGNORECASE)
+_UNCLEAN = lazy(
     rf"""
-    {_BAD_CHARACTER.pattern}
+    {_BAD}
     | \A (?: \Z | [ ] | index~\.html\Z | {_DEVICE}[ ]*(?:\.|\Z) )
     | (?: [. ] | \.part | ~[fd] | ~[0-9a-f]{{10}}(?:\.[a-z0-9]{{1,16}})? ) \Z
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 # Windows gives a long name a second, short one such as "PROGRA~1.TXT", and opens both.
-_SHORT_ALIAS = re.compile(r"~[0-9]+(?:\.|\Z)")
+_SHORT_ALIAS = lazy(r"~[0-9]+(?:\.|\Z)")
 # Encoded, these mean something else than bare (RFC 3986 §2.2), though both read alike.
-_ENCODED_DELIMITER = re.compile(r"%(?:2[146789ABC]|3[ABD]|40)")
-_EXTENSION = re.compile(
+_ENCODED_DELIMITER = lazy(r"%(?:2[146789ABC]|3[ABD]|40)")
+_EXTENSION = lazy(
     r"(.+)(\.(?!part\Z)[A-Za-z0-9]{1,16})", re.DOTALL | re.IGNORECASE | re.ASCII
 )
-_CLEAN_HOST = re.compile(r"[a-z0-9.-]+")
+_CLEAN_HOST = lazy(r"[a-z0-9.-]+")
 
 
 # Letters of clean ASCII components, by whether names must be portable.
@@ -74,12 +76,12 @@ def _plain_component(letters: str) -> str:
 
 
 _PLAIN_FOLDERS = {
-    portable: re.compile(rf"(?:/{_plain_component(letters)})*", re.IGNORECASE)
+    portable: lazy(rf"(?:/{_plain_component(letters)})*", re.IGNORECASE)
     for portable, letters in _PLAIN.items()
 }
 # Its group is the extension.
 _PLAIN_FILE = {
-    portable: re.compile(
+    portable: lazy(
         rf"{_plain_component(letters)}((?:\.(?-i:[{letters}])+)+)?(?<!\.part)",
         re.IGNORECASE,
     )
@@ -201,7 +203,7 @@ def _file(segment: str, query: str | None, resource: str, *, portable: bool) -> 
 def _clean_text(segment: str, *, portable: bool) -> str | None:
     """The segment decoded, None if that text could not stand for this segment alone."""
     try:
-        text = unquote_to_bytes(segment).decode("utf-8") if "%" in segment else segment
+        text = _unquoted(segment).decode("utf-8") if "%" in segment else segment
     except UnicodeDecodeError:
         return None
     if _ENCODED_DELIMITER.search(segment) or _UNCLEAN.search(text):
@@ -243,10 +245,16 @@ def _with_query(stem: str, extension: str, query: str | None) -> tuple[str, str]
 
 
 def _sanitised(text: str) -> str:
-    decoded = unquote_to_bytes(text).decode("utf-8", "replace").replace("\ufffd", "_")
+    decoded = _unquoted(text).decode("utf-8", "replace").replace("\ufffd", "_")
     kept = "".join(mark if mark.isprintable() else "_" for mark in decoded)
     safe = _BAD_CHARACTER.sub("_", kept) or "_"
     return f"_{safe[1:]}" if safe.startswith(" ") else safe
+
+
+def _unquoted(text: str) -> bytes:
+    from urllib.parse import unquote_to_bytes  # 3 ms, and a plain name has no need
+
+    return unquote_to_bytes(text)
 
 
 def _hashed(stem: str, extension: str, hashed: str, *, portable: bool) -> str:

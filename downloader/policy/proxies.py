@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,6 +46,8 @@ def _matches(url: Url, entry: str) -> bool:
 
 
 def _in_network(host: str, entry: str) -> bool:
+    from ipaddress import ip_address, ip_network  # 1.3 ms, for proxies only
+
     try:
         return ip_address(host) in ip_network(entry, strict=False)
     except ValueError:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from downloader.patterns import lazy
+
 __all__ = ["printable", "redact", "redact_secrets"]
 
 # A colon before one of these is a port's, or belongs to an IPv6 address.
@@ -15,16 +17,16 @@ _NO_IPV6 = r"(?!\[[0-9A-Fa-f:.]*\](?::[0-9]*)?(?:[/?#]|\Z))"
 # The second alternative finds passwords with a bare "/", "?" or "#" in them, which make
 # a URL invalid but are secrets all the same. Lists may hold lines of megabytes: each of
 # these takes linear time.
-_LINE_PASSWORD = re.compile(
+_LINE_PASSWORD = lazy(
     rf"^(\s*+(?:(?i:https?|ftp):|[A-Za-z][A-Za-z0-9+.-]*:(?=//))?[/\\]*+{_NO_IPV6}[^/?#:]*+:)"
     rf"(?:[^/?#]*@|{_NO_PORT}.*@)",
     re.DOTALL,
 )
-_WORD = re.compile(r"\S+")
-_WORD_PASSWORD = re.compile(
+_WORD = lazy(r"\S+")
+_WORD_PASSWORD = lazy(
     rf"(://{_NO_IPV6}[^/?#:]*+:)(?:[^/?#]*@|{_NO_PORT}.*@)",
 )
-_SECRET_QUERY = re.compile(
+_SECRET_QUERY = lazy(
     r"""
     ( (?: [?&;\#] | %3F | %26 )
       (?: [^?&;\#=%\s]*

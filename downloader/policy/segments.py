@@ -9,7 +9,7 @@ part of the one with most to go. So the slow are helped by the quick up to the e
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from downloader.tuples import NamedTuple
 
 
 class Span(NamedTuple):

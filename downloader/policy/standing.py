@@ -15,9 +15,9 @@ Examining means reading it for its digest, by `examined_by`; `settle` says what 
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from downloader.policy import digests
+from downloader.tuples import NamedTuple
 
 # Why a request ends as `exists`.
 UNKNOWN_FILE = (

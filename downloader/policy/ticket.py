@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from downloader.models import Attempt
 from downloader.policy import retry, urls
+from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from downloader.models import AttemptResult, Entry, Failure, Partial, Phases, Saved

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
 
 from downloader.errors import InvalidUrl
+from downloader.patterns import lazy
 from downloader.policy.redaction import printable, redact_secrets
+from downloader.tuples import NamedTuple
 
 __all__ = [
     "MAX_LENGTH",
@@ -40,7 +40,7 @@ _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 
 # A URL that needs no repair, in two parts. The last label of its host starts with a
 # letter, for a number there makes the whole host an IPv4 address.
-_CLEAN_SERVER = re.compile(
+_CLEAN_SERVER = lazy(
     rf"""
     (https?)://
     ( (?:{_LABEL}\.)*[a-z][a-z0-9_-]{{0,62}}\.? | (?:{_BYTE}\.){{3}}{_BYTE} )
@@ -48,7 +48,7 @@ _CLEAN_SERVER = re.compile(
     """,
     re.VERBOSE,
 ).fullmatch
-_CLEAN_TARGET = re.compile(
+_CLEAN_TARGET = lazy(
     rf"""
     ( /[{_PCHAR}]*+ (?: %[0-9A-F]{{2}} [{_PCHAR}]*+ )*+
       (?: \?[{_PCHAR}?]*+ (?: %[0-9A-F]{{2}} [{_PCHAR}?]*+ )*+ )? )
@@ -59,22 +59,20 @@ _CLEAN_TARGET = re.compile(
 # Behind `https://`, where a server's name begins.
 _LONGEST_SCHEME = 8
 _LONGEST_SERVER = 300
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
-_HTTP_URL = re.compile(
-    r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE | re.DOTALL
-)
-_SCHEMELESS_PORT = re.compile(r"[^/?#:]+:[0-9]+(?:[/?#]|\Z)")
-_PORT = re.compile(r"0*([0-9]{1,5})")
+_SCHEME = lazy(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_HTTP_URL = lazy(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE | re.DOTALL)
+_SCHEMELESS_PORT = lazy(r"[^/?#:]+:[0-9]+(?:[/?#]|\Z)")
+_PORT = lazy(r"0*([0-9]{1,5})")
 # C0, DEL, C1, and surrogates that no undecodable byte stands behind (PEP 383).
-_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
-_REPAIR = re.compile(rf"%[0-9A-Fa-f]{{2}}|[^{_PCHAR}?]")
-_UNRESERVED_ENCODED = re.compile(
+_FORBIDDEN = lazy(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
+_REPAIR = lazy(rf"%[0-9A-Fa-f]{{2}}|[^{_PCHAR}?]")
+_UNRESERVED_ENCODED = lazy(
     r"%(?:2[DE]|3[0-9]|[46][1-9A-F]|5[0-9AF]|7[0-9AE])"  # RFC 3986 §2.3
 )
-_HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
-_NOT_IN_HOST_NAME = re.compile(r"[^a-z0-9._-]")
-_NUMERIC_HOST = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
-_ZERO_RUN = re.compile(r"\b0(?::0)+\b")
+_HOST_NAME = lazy(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_NOT_IN_HOST_NAME = lazy(r"[^a-z0-9._-]")
+_NUMERIC_HOST = lazy(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
+_ZERO_RUN = lazy(r"\b0(?::0)+\b")
 
 
 class Url(NamedTuple):
@@ -257,6 +255,8 @@ def _port(text: str, scheme: str) -> int:
 def _host(text: str) -> str:
     host = text
     if "%" in host:
+        from urllib.parse import unquote_to_bytes  # 3 ms
+
         host = unquote_to_bytes(_utf8(host)).decode("utf-8", "surrogateescape")
     host = host.lower() if host.isascii() else _idna(host)
     if not _HOST_NAME.fullmatch(host):
@@ -348,6 +348,8 @@ def _credentials(userinfo: str) -> str | None:
 
 
 def _decoded(text: str) -> str:
+    from urllib.parse import unquote_to_bytes  # 3 ms
+
     raw = unquote_to_bytes(_utf8(text))
     try:
         return raw.decode("utf-8")

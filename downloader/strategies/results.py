@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from downloader.errors import DownloaderError
+from downloader.log import Log
 from downloader.models import AttemptResult, ErrorKind, Failure, WorkerUsage
 
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from downloader.models import Attempt
 
-logger = logging.getLogger(__name__)
+logger = Log(__name__)
 
 
 def internal_failure(
     attempt: Attempt, error: Exception, seconds: float
 ) -> AttemptResult:
     """The result of an attempt that met a fault of this program."""
-    logger.debug("attempt %s broke", attempt.id, exc_info=error)
+    logger.debug("attempt %s broke", attempt.id, error=error)
     text = str(error) if isinstance(error, DownloaderError) else repr(error)
     failure = Failure(ErrorKind.INTERNAL, f"a fault of this program: {text}")
     return AttemptResult(attempt.id, failure=failure, seconds=seconds)

@@ -12,7 +12,6 @@ import contextlib
 import os
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
@@ -34,7 +33,7 @@ from downloader.transfer.watch import Watch, sweep_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from concurrent.futures import Future
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
     from downloader.policy.urls import Url
@@ -48,6 +47,7 @@ WRITTEN_BYTES = 256 << 10
 # Waiting for slow disks and long parts; the loop goes on meanwhile.
 HELPERS = 4
 _ABORT = -1
+_IPV4_PARTS = 4
 _EMPTY_LINES = (b"\r\n", b"\n")
 _BODILESS = frozenset({204, 304})
 
@@ -200,6 +200,8 @@ class CurlDriver:
     ) -> None:
         """Wait for the disk elsewhere, and go on with `then` in the loop."""
         if self._pool is None:
+            from concurrent.futures import ThreadPoolExecutor  # 11 ms
+
             self._pool = ThreadPoolExecutor(HELPERS, "downloader-disk")
         future = self._pool.submit(work)
         future.add_done_callback(lambda done: self.soon(call, lambda: then(done)))
@@ -741,10 +743,11 @@ def _tls_reason(said: str) -> str | None:
 
 
 def _is_address(host: str) -> bool:
-    import ipaddress
-
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    """True of an address as a URL has it; a proxy's may look otherwise, and is looked up."""
+    if ":" in host:
+        return True
+    parts = host.split(".")
+    return len(parts) == _IPV4_PARTS and all(
+        part.isascii() and part.isdigit() and str(int(part[:4])) == part
+        for part in parts
+    )

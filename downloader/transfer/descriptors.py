@@ -7,7 +7,8 @@ made. Folders and idle connections that are kept open save time, and take what i
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+
+from downloader.tuples import NamedTuple
 
 # What a run needs besides its transfers: two databases with their logs, the lock, the
 # list, the report, a look-up, the folders that the session itself looks into.

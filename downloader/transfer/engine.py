@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import Future
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
-from downloader.policy.addresses import is_public
-from downloader.policy.proxies import proxy_for
 from downloader.policy.rate import TokenBucket
 from downloader.transfer import faults
-from downloader.transfer.resolver import Resolver
 
 if TYPE_CHECKING:
     import ssl
+    from concurrent.futures import Future
 
     from downloader.models import Failure
     from downloader.policy.urls import Url
     from downloader.transfer.plan import Plan
-    from downloader.transfer.resolver import Address
+    from downloader.transfer.resolver import Address, Resolver
 
 PAUSE_SLICE_SECONDS = 0.2
 
@@ -35,11 +32,19 @@ class Engine:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.resolver = Resolver()
         # Set once, to the failure that every attempt shall end with.
         self.stop: Failure | None = None
         self._bucket = TokenBucket(plan.bytes_per_second)
         self._bucket_lock = threading.Lock()
+
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Who looks names up, made with the first; `socket` alone takes 3 ms to import."""
+        from downloader.transfer.resolver import Resolver
+
+        # Two threads may come here at once, and must get the same.
+        made: Resolver = self.__dict__.setdefault("resolver", Resolver())
+        return made
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -56,6 +61,8 @@ class Engine:
         """
         if not self.plan.blocks_private:
             return addresses
+        from downloader.policy.addresses import is_public
+
         public = [address for address in addresses if is_public(address)]
         if addresses and not public:
             raise faults.private(host, addresses[0])
@@ -66,6 +73,8 @@ class Engine:
 
         It fails with `TransportError`: there is no address, or none that may be used.
         """
+        from concurrent.futures import Future  # 11 ms, which no literal address needs
+
         told: Future[list[str]] = Future()
 
         def translate(answer: Future[list[Address]]) -> None:
@@ -81,6 +90,10 @@ class Engine:
 
     def proxy_for(self, url: Url) -> str | None:
         """The proxy that a request goes through; None to go straight."""
+        if not self.plan.proxies:
+            return None
+        from downloader.policy.proxies import proxy_for
+
         return proxy_for(url, self.plan.proxies)
 
     def chunk_bytes(self, largest: int) -> int:
@@ -117,4 +130,5 @@ class Engine:
 
     def close(self) -> None:
         """Let go of the threads."""
-        self.resolver.close()
+        if "resolver" in self.__dict__:
+            self.resolver.close()

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -141,6 +140,8 @@ class Folder:
                 found = os.fstatvfs(self._root_fd)
                 free = found.f_bavail * found.f_frsize
             else:
+                import shutil
+
                 free = shutil.disk_usage(self._root).free
         if size_bytes > free - SPARED_BYTES:
             raise DiskError(

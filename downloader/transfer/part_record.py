@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from downloader.errors import DiskError
 from downloader.models import Partial
 from downloader.policy.naming import part_name
+from downloader.quick_hash import sha256
 
 if TYPE_CHECKING:
     from downloader.transfer.folder import Folder

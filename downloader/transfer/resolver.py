@@ -8,19 +8,19 @@ for as long as it likes, and an answer serves everyone for a minute.
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import queue
 import socket
 import threading
 import time
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
 from downloader.models import ErrorKind
+from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Future
 
 # No shorter than what browsers keep (Firefox: 60 s), no longer than most records live.
 KEPT_SECONDS = 60.0
@@ -52,6 +52,8 @@ class Resolver:
 
     def ask(self, host: str, port: int) -> Future[list[Address]]:
         """A future of a name's addresses; fails with `TransportError` of kind `dns`."""
+        from concurrent.futures import Future  # 11 ms, for names only
+
         literal = _literal(host, port)
         if literal is not None:
             answer: Future[list[Address]] = Future()
@@ -93,6 +95,8 @@ class Resolver:
             self._questions.put(None)
 
     def _ask_locked(self, key: tuple[str, int]) -> Future[list[Address]]:
+        from concurrent.futures import Future
+
         kept = self._answers.get(key)
         if kept is not None and _is_usable(kept):
             return kept[1]
@@ -133,6 +137,8 @@ def _is_usable(kept: tuple[float, Future[list[Address]]]) -> bool:
 
 
 def _literal(host: str, port: int) -> Address | None:
+    import ipaddress
+
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -7,8 +7,8 @@ ten; `select`, which the library would use by itself, cannot see descriptors fro
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import pycurl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import RawIOBase
 
 _EVENTS = {
     pycurl.POLL_IN: selectors.EVENT_READ,
@@ -45,9 +46,7 @@ class Sockets:
         self._wanted: dict[int, int] = {}
         self._registered: dict[int, int] = {}
         self._due: float | None = None
-        self._alarm, self._bell = socket.socketpair()
-        for end in (self._alarm, self._bell):
-            end.settimeout(0.0)
+        self._alarm, self._bell = _bell()
         self._selector.register(self._alarm, selectors.EVENT_READ)
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._want)
         multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
@@ -55,8 +54,8 @@ class Sockets:
     def wake(self) -> None:
         """End a `turn` that waits; from any thread and from a signal handler."""
         # A full pipe wakes as well; once closed there is nobody to wake.
-        with contextlib.suppress(OSError):
-            self._bell.send(b"\0")
+        with contextlib.suppress(OSError, ValueError):
+            self._bell.write(b"\0")
 
     def turn(self, timeout_seconds: float) -> bool:
         """Wait for something to happen, at most so long, and have libcurl act upon it.
@@ -75,8 +74,7 @@ class Sockets:
                 self._look()
             elif key.fileobj is self._alarm:
                 is_woken = True
-                with contextlib.suppress(BlockingIOError):
-                    self._alarm.recv(4096)
+                self._alarm.read(4096)
             else:
                 self._forget(descriptor)
         if self._due is not None and self._due <= time.monotonic():
@@ -123,3 +121,18 @@ class Sockets:
 
     def _set_timer(self, milliseconds: int) -> None:
         self._due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _bell() -> tuple[RawIOBase, RawIOBase]:
+    """Two ends of a pipe, to read from and to write to; neither ever blocks."""
+    if os.name == "posix":
+        ends = os.pipe()
+        for end in ends:
+            os.set_blocking(end, False)
+        return open(ends[0], "rb", buffering=0), open(ends[1], "wb", buffering=0)
+    import socket  # 3 ms; elsewhere no pipe can be waited for
+
+    alarm, bell = socket.socketpair()
+    for one in (alarm, bell):
+        one.settimeout(0.0)
+    return alarm.makefile("rb", buffering=0), bell.makefile("wb", buffering=0)

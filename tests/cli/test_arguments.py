@@ -3,8 +3,10 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from downloader.cli.arguments import VERBS, parse
+from downloader.cli.arguments import VERBS, _read_any, _read_plain, parse
 from downloader.errors import UsageError
 from downloader.options import BY_NAME, OPTIONS
 
@@ -51,6 +53,37 @@ def test_values_go_on_as_typed():
     flags = parse(["fetch", "a", "--retries", "-1", "--timeout=nan"]).flags
 
     assert flags == {"retries": "-1", "timeout": "nan"}
+
+
+FLAGS = [f for o in VERBS["fetch"].options for f in (*o.flags, *o.aliases)]
+WORDS = st.one_of(
+    st.sampled_from(FLAGS),
+    st.sampled_from(FLAGS).map(lambda flag: f"{flag}=5"),
+    st.sampled_from(
+        ["", "-", "a", "b=c", "-5", "-q5", "-o=x", "--quiet=", "--x", "-h"]
+    ),
+    st.sampled_from(["--output=", "--no-quiet", "--outp", "- a", "A: b", "-j5"]),
+)
+
+
+@given(st.lists(WORDS, max_size=8))
+def test_plain_words_are_read_as_argparse_reads_them(argv):
+    read = _read_plain(VERBS["fetch"], argv)
+
+    assert read is None or read == _read_any("fetch", VERBS["fetch"], argv)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["fetch", "a", "-o", "b", "-q", "-s", "curl", "--workers=5", "-"],
+        ["fetch", "-H", "A: b", "--header=C: d", "urls.txt", "--cacert", "x"],
+        ["demo", "--files", "5", "-q"],
+        ["bench", "--quick", "-s", "curl"],
+    ],
+)
+def test_plain_words_need_no_argparse(argv):
+    assert _read_plain(VERBS[argv[0]], argv[1:]) is not None
 
 
 @pytest.mark.parametrize("flag", ["-o", "--output", "-d", "-P"])

@@ -1,5 +1,6 @@
 import re
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 from hypothesis import given
@@ -309,6 +310,27 @@ class TestRetryAfter:
     @pytest.mark.parametrize("value", [None, "", "soon", "-1", "1.5", "\u0665", "²"])
     def test_anything_else_is_no_wish(self, value: str | None) -> None:
         assert headers.retry_after_seconds(value, NOON) is None
+
+
+DATES = st.one_of(
+    st.datetimes(NOON.min.replace(year=1000)).map(
+        lambda moment: moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
+    ),
+    st.from_regex(
+        r"(Mon|Xyz), [0-9]{2} (Jan|Foo|jan) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+        fullmatch=True,
+    ),
+)
+
+
+@given(DATES)
+def test_the_usual_form_of_a_date_is_read_as_by_the_standard_library(text):
+    try:
+        expected = parsedate_to_datetime(text).replace(tzinfo=UTC)
+    except ValueError:
+        expected = None
+
+    assert headers.date(text) == expected
 
 
 class TestStrongValidator:
