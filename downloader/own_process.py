@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from importlib import import_module
 from types import ModuleType
 
 __all__ = ["be_ready", "prepare"]
@@ -63,6 +64,15 @@ def _load_msgspec() -> None:
 
 
 def _stand_in(name: str, **members: object) -> ModuleType:
+    """A module with a few members; asked for another one it fetches the real module."""
+
+    def find(member: str) -> object:
+        if member.startswith("__"):
+            raise AttributeError(member)
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+        return getattr(import_module(name), member)
+
     module = ModuleType(name)
-    vars(module).update(members)
+    vars(module).update(members, __getattr__=find)
     return module

@@ -163,3 +163,20 @@ def test_quick_and_usual_hashes_agree():
     # Of the first files, and of those after them.
     assert {digest_of("sha256", b"abc") for _ in range(40)} == {usual.hexdigest()}
     assert quick_hash.blake2b(b"abc", digest_size=8).hexdigest() == "d8bb14d833d59559"
+
+
+def test_a_stand_in_gives_way_to_the_real_module_when_more_is_asked_of_it():
+    code = """
+import sys
+from downloader.own_process import _stand_in
+
+sys.modules["decimal"] = _stand_in("decimal", Decimal=int)
+from decimal import Decimal, Context
+import decimal
+print(Decimal is int, Context is decimal.Context, decimal.Decimal is not int)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout.split() == ["True", "True", "True"]
