@@ -106,11 +106,14 @@ class SegmentMap:
             span = spans[claim.place]
             if claim.cut is None:
                 taken, self._index = span._replace(owner=self._owner), claim.place
+                self._write_span(self._index, taken)
             else:
-                self._write_end(claim.place, claim.cut)
+                # In this order: whoever is killed in between leaves bytes that are
+                # in two spans, and not some that are in none.
                 taken = Span(claim.cut, span.end, self._owner)
                 self._index = len(spans)
-            self._write_span(self._index, taken)
+                self._write_span(self._index, taken)
+                self._write_end(claim.place, claim.cut)
         self.position = taken.position
         return taken.position, taken.end
 
