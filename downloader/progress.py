@@ -244,7 +244,8 @@ class _Tally:
             now = self._clock()
             transfer = _Transfer(name, received_bytes, total_bytes, now)
             self._transfers[attempt_id] = transfer
-        transfer.received_bytes = received_bytes
+        # Of a file that several fetch, what one tells may be older than another's word.
+        transfer.received_bytes = max(transfer.received_bytes, received_bytes)
         transfer.total_bytes = total_bytes
 
     def ended(self, attempt_id: int) -> None:

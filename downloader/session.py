@@ -333,10 +333,11 @@ class Session:
                     self._judge(fact)
             case Moved(attempt_id, received_bytes, total_bytes, is_divided):
                 path = self._frontier.path(attempt_id)
-                if path is not None:
-                    if is_divided:
-                        self._divide(attempt_id, path, total_bytes)
-                    self._progress.moved(attempt_id, path, received_bytes, total_bytes)
+                if path is not None and is_divided:
+                    self._divide(attempt_id, path, total_bytes)
+                lead = self._frontier.lead(attempt_id)
+                if path is not None and lead is not None:
+                    self._progress.moved(lead, path, received_bytes, total_bytes)
             case Returned(attempt_id):
                 self._frontier.give_back(attempt_id)
 
@@ -362,15 +363,17 @@ class Session:
         return self._holdings.may_be_done(entry, result)
 
     def _judge(self, result: AttemptResult) -> None:
+        lead = self._frontier.lead(result.attempt_id)
         verdict = self._frontier.judge(result, time.monotonic(), random.random())  # noqa: S311 - jitter
-        self._progress.ended(result.attempt_id)
         if verdict is None:
             self._tally.helped(result)
             return
+        assert lead is not None
+        self._progress.ended(lead)
         self._tally.result(result)
         match verdict:
             case Finished(ticket, saved, failure):
-                self._conclude(ticket, saved, failure, result.received_bytes)
+                self._conclude(ticket, saved, failure, ticket.received_bytes)
             case Retrying(ticket, failure, delay_seconds):
                 if failure.kind == ErrorKind.WORKER_LOST:
                     ticket.partial = self._holdings.partial(ticket.entry.path)

@@ -110,13 +110,15 @@ class Handler(StreamRequestHandler):
         data = content(path)
         etag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
         status, head, begin = "200 OK", [], 0
-        asked = re.fullmatch(r"bytes=(\d+)-", fields.get(b"range", ""))
+        end = len(data)
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", fields.get(b"range", ""))
         if asked and fields.get(b"if-range") == etag and int(asked[1]) < len(data):
             begin, status = int(asked[1]), "206 Partial Content"
-            head.append(f"Content-Range: bytes {begin}-{len(data) - 1}/{len(data)}")
+            end = int(asked[2]) + 1 if asked[2] else end
+            head.append(f"Content-Range: bytes {begin}-{end - 1}/{len(data)}")
         if kind != "plain":
             head.append(f"ETag: {etag}")
-        body = data[begin:]
+        body = data[begin:end]
         if kind == "chunked":
             head.append("Transfer-Encoding: chunked")
         else:
@@ -135,7 +137,7 @@ class Handler(StreamRequestHandler):
             if kind == "chunked":
                 self.wfile.write(b"0\r\n\r\n")
         finally:
-            is_whole = not is_cut and sent == len(body) and begin == 0
+            is_whole = not is_cut and sent == len(data)
             self.server.counts.add(path, sent, is_whole=is_whole)
         return not is_cut
 
@@ -186,8 +188,8 @@ class Figures:
 class Round:
     """One list, fetched by one strategy, with so many kills on the way."""
 
-    def __init__(self, strategy, seed, kills, files):
-        self.strategy, self.seed = strategy, seed
+    def __init__(self, strategy, seed, kills, files, segments=1):
+        self.strategy, self.seed, self.segments = strategy, seed, segments
         self.chance = random.Random(f"{strategy}/{seed}")
         self.kills = kills
         self.server = Server()
@@ -226,6 +228,7 @@ class Round:
             *(sys.executable, "-m", "downloader", "fetch", "list", "-o", "out", "-q"),
             *("--strategy", self.strategy, "--report", "report.json"),
             *("--per-host", "none", "--retries", "5", "--timeout", "20"),
+            *("--segments", str(self.segments), "--min-segment-size", "64K"),
         ]
         path = os.pathsep.join(p for p in sys.path if p)
         environ = os.environ | {
@@ -417,13 +420,13 @@ def kill(pid, number):
         os.kill(pid, number)
 
 
-def run_rounds(strategy, seed, kills, *, files=120, most_a_round=4):
+def run_rounds(strategy, seed, kills, *, files=120, most_a_round=4, segments=1):
     """So many kills of one strategy, in rounds of a few; the figures of all."""
     figures = Figures()
     chance = random.Random(seed)
     while figures.kills.total() < kills:
         wanted = min(kills - figures.kills.total(), chance.randint(1, most_a_round))
-        one = Round(strategy, chance.randrange(10**9), wanted, files)
+        one = Round(strategy, chance.randrange(10**9), wanted, files, segments)
         one.run()
         figures.rounds += 1
         figures.kills += one.killed
@@ -447,6 +450,7 @@ def main():
     parser.add_argument("--kills", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--files", type=int, default=120)
+    parser.add_argument("--segments", type=int, default=1)
     parser.add_argument("--strategy", default="all", choices=("all", *STRATEGIES))
     parser.add_argument("--round", type=int, help="repeat the round with this seed")
     given = parser.parse_args()
@@ -458,7 +462,11 @@ def main():
     is_bad = False
     for strategy in chosen:
         found = run_rounds(
-            strategy, given.seed, given.kills // len(chosen), files=given.files
+            strategy,
+            given.seed,
+            given.kills // len(chosen),
+            files=given.files,
+            segments=given.segments,
         )
         kinds = [
             found.kills[kind] for kind in ("parent", "worker", "stop", "stop-twice")

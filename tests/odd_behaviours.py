@@ -611,9 +611,11 @@ def steady(x):
     """/steady/<n>[/<kind>[/<k>]]: n KiB, 16 of them every 5 ms until the release.
 
     With `plain` each range is answered with everything, with `limit` more than k answers
-    at once are 503, with `changes` the version is another one from the k-th request on.
+    at once are 503, with `changes` the version is another one from the k-th request on,
+    with `slow` the k-th answer has 16 KiB every 100 ms.
     """
     kind, k = x.text(1), x.number(2, 0)
+    pause_seconds = 0.1 if kind == "slow" and x.hit == k else 0.005
     version = 1 + (kind == "changes" and sum(x.server.hits.values()) >= k)
     content = body(f"{x.path}#{version}", x.number(0) << 10)
     validators = [("ETag", f'"{version}"'), ("Accept-Ranges", "bytes")]
@@ -634,7 +636,7 @@ def steady(x):
     for piece in range(0, len(wanted), 16 << 10):
         x.send(wanted[piece : piece + (16 << 10)])
         if not x.server.released.is_set():
-            x.pause(0.005)
+            x.pause(pause_seconds)
     return After.KEEP
 
 

@@ -46,10 +46,10 @@ def facts_until_results(strategy, count, seconds=60):
 
 
 @contextlib.contextmanager
-def running(urls, **settings):
+def running(urls, progress=None, **settings):
     """A session in a thread of its own, and the future of its report."""
     feed = ReadyFeed(as_requests(urls))
-    session = Session(Settings.make(**settings), feed, Silent())
+    session = Session(Settings.make(**settings), feed, progress or Silent())
     with ThreadPoolExecutor(1, thread_name_prefix="test-session") as pool:
         report = pool.submit(session.run)
         try:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from odd_exchange import body
 from strategy_rig import files_below, running
 
 from downloader import fetch
+from downloader.progress import Silent
 from downloader.strategies.contract import NAMES, default_workers, load
 
 # An answer that was broken off counts until the server's next write to it.
@@ -87,6 +89,48 @@ def test_several_connections_share_the_work(odd, strategy):
     assert row.error is None
     assert 2 <= odd.peak_in_flight <= 4 + UNNOTICED
     assert len(ranges(odd)) >= 2
+
+
+@concurrent
+def test_a_slow_connection_is_relieved_of_what_it_has_not_fetched(odd, strategy):
+    path = f"/steady/{KIB}/slow/1"
+    row = fetched(odd.url(path), strategy)
+
+    assert row.error is None, row.detail
+    assert is_whole(row, path)
+    next_piece, *later = [first_byte({"range": asked}) for asked in ranges(odd)]
+    assert min(later) < next_piece
+
+
+@concurrent
+def test_a_divided_file_has_one_bar_that_shows_what_all_have_written(odd, strategy):
+    path = f"/steady/{KIB}/slow/1"
+    watcher = Watcher()
+    with running([odd.url(path)], watcher, strategy=strategy, **OPTIONS) as (_, report):
+        assert report.result().summary.ok == 1
+
+    (moved,) = watcher.bars.values()
+    assert moved == sorted(moved)
+    assert watcher.ended_bars == list(watcher.bars)
+    assert watcher.received_bytes >= SIZE
+
+
+class Watcher(Silent):
+    """Keeps what the session tells of a run."""
+
+    def __init__(self):
+        self.bars, self.ended_bars, self.received_bytes = defaultdict(list), [], 0
+
+    def moved(self, attempt_id, name, received_bytes, total_bytes):
+        assert attempt_id not in self.ended_bars
+        so_far = self.bars[attempt_id]
+        so_far.append(max([received_bytes, *so_far]))  # as the bars do
+
+    def ended(self, attempt_id):
+        self.ended_bars.append(attempt_id)
+
+    def outcome(self, outcome, received_bytes):
+        self.received_bytes += received_bytes
 
 
 @concurrent

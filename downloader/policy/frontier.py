@@ -207,7 +207,7 @@ class Frontier:
         if found is None or found[0].is_over:
             return
         ticket, slot = found
-        ticket.partial, ticket.is_divided = partial, True
+        ticket.partial, ticket.is_divided, ticket.lead = partial, True, attempt_id
         ticket.most_flights = min(self._limits.segments, most)
         if ticket.flights < ticket.most_flights:
             slot.host.divided.append(ticket)
@@ -222,6 +222,18 @@ class Frontier:
         """True if others work on the file of an attempt in flight as well."""
         found = self._in_flight.get(attempt_id)
         return found is not None and found[0].flights > 1
+
+    def lead(self, attempt_id: int) -> int | None:
+        """The attempt that stands for its file: of several on one, who divided it.
+
+        Returns:
+            None if the file has its end, or nobody knows of the attempt.
+        """
+        found = self._in_flight.get(attempt_id)
+        if found is None or found[0].is_over:
+            return None
+        lead = found[0].lead
+        return attempt_id if lead is None else lead
 
     def _help(self, host: Host) -> list[Attempt]:
         """Join in with the file that has the fewest at work."""
@@ -293,6 +305,7 @@ class Frontier:
             return None
         ticket.seconds += result.seconds
         ticket.phases = result.phases
+        ticket.received_bytes += result.received_bytes
         if result.http_status is not None:
             ticket.http_status = result.http_status
         if result.redirect is not None and not ticket.flights:
@@ -479,7 +492,7 @@ class Frontier:
         ticket.origin = ticket.origin or urls.parse(ticket.url).origin
         ticket.url, ticket.hops = target.text, result.hops
         self._undivide(ticket, host)
-        ticket.is_divided = False
+        ticket.is_divided, ticket.lead = False, None
         host.held -= 1
         self._refresh(host)
         goal = self._host(target.host_key)

@@ -25,10 +25,12 @@ class Ticket:
         "is_divided",
         "is_over",
         "is_undivided",
+        "lead",
         "most_flights",
         "origin",
         "partial",
         "phases",
+        "received_bytes",
         "seconds",
         "setback",
         "url",
@@ -43,13 +45,15 @@ class Ticket:
         self.partial: Partial | None = entry.partial
         self.seconds = 0.0
         self.phases: Phases | None = None
+        self.received_bytes = 0
         self.http_status: int | None = None
         self.began_at: float | None = None
         # Of a file that several attempts fetch together: how many do, and may; why one
-        # of them came to nothing; and whether the file is there.
+        # of them came to nothing; who of them divided it; and whether the file is there.
         self.flights = 0
         self.most_flights = 1
         self.setback: AttemptResult | None = None
+        self.lead: int | None = None
         self.is_divided = False
         self.is_over = False
         self.is_undivided = False
@@ -96,6 +100,7 @@ class Ticket:
         """Go back to the list's own URL for the next try."""
         self.url, self.hops, self.origin = self.entry.url, 0, None
         self.setback, self.most_flights, self.is_divided = None, 1, False
+        self.lead = None
 
 
 class Finished(NamedTuple):

@@ -100,12 +100,12 @@ class Digest:
         is_large: Whether to hash beside.
     """
 
-    __slots__ = ("_algorithm", "_hash", "_thread", "_waiting")
+    __slots__ = ("_hash", "_thread", "_waiting", "algorithm")
 
     def __init__(
         self, algorithm: str = digests.SHA256, *, is_large: bool = False
     ) -> None:
-        self._algorithm = algorithm
+        self.algorithm = algorithm
         self._hash = new_hash(algorithm)
         self._thread: threading.Thread | None = None
         if is_large and algorithm != digests.NONE:
@@ -128,7 +128,7 @@ class Digest:
     def text(self) -> str:
         """The digest of all bytes so far, of which no more may come, as it is recorded."""
         self.end()
-        return digests.spell(self._algorithm, self._hash.hexdigest())
+        return digests.spell(self.algorithm, self._hash.hexdigest())
 
     def end(self) -> None:
         """Let the thread end with what it has; called again it does nothing."""

@@ -56,20 +56,20 @@ class PartFile:
     """
 
     __slots__ = (
-        "_algorithm",
         "_digest",
         "_fd",
         "_folder",
         "_held",
         "_path",
         "_whole",
+        "algorithm",
         "size_bytes",
     )
 
     def __init__(
         self, folder: Folder, path: str, algorithm: str = digests.SHA256
     ) -> None:
-        self._algorithm = algorithm
+        self.algorithm = algorithm
         self._folder = folder
         self._path = path
         self._fd: int | None = None
@@ -96,7 +96,7 @@ class PartFile:
         self._end_digest()
         self._whole = None
         is_large = (expected_bytes or 0) >= LARGE_BYTES
-        self._digest = Digest(self._algorithm, is_large=is_large)
+        self._digest = Digest(self.algorithm, is_large=is_large)
         self.size_bytes = offset_bytes
         with translated("write", self._path):
             parent, name = self._folder.locate(part_name(self._path))
@@ -108,7 +108,7 @@ class PartFile:
     def hold(self, body: bytes) -> None:
         """Take a whole small body; `commit` then needs no part beside its name."""
         self._held = body
-        self._whole = digest_of(self._algorithm, body)
+        self._whole = digest_of(self.algorithm, body)
         self.size_bytes = len(body)
 
     def share(self) -> None:
@@ -131,14 +131,21 @@ class PartFile:
                 raise PartLost("go on with", self._path, "its part is gone") from error
             self._check_part(self._fd, 0, is_shared=True)
 
-    def gather(self, total_bytes: int) -> None:
-        """All of a part that several have written is there: hash it."""
-        self._digest = Digest(self._algorithm)
+    def new_digest(self) -> tuple[Digest, int]:
+        """A digest for all of a part that several write, and a descriptor to read it by.
+
+        Both are the caller's, whom an end of this attempt does not disturb.
+        """
+        assert self._fd is not None
+        return Digest(self.algorithm), os.dup(self._fd)
+
+    def gathered(self, digest: Digest, total_bytes: int) -> None:
+        """All of a part that several have written is there, and hashed."""
+        self._digest = digest
         self.size_bytes = total_bytes
-        self.catch_up()
 
     def write_at(self, chunk: bytes | memoryview, position: int) -> None:
-        """Put a chunk in its place; it is hashed by `catch_up`, at the end.
+        """Put a chunk in its place; whoever reads it there hashes it.
 
         Raises:
             DiskError: The disk is full or refuses.

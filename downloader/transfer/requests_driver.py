@@ -87,7 +87,12 @@ class RequestsDriver:
         transfer = Transfer(
             attempt, self._engine.plan, self._folder, self._engine.take, tell
         )
-        watch = Watch(transfer.patience, self._line.cut)
+
+        def cut() -> None:
+            transfer.interrupt()
+            self._line.cut()
+
+        watch = Watch(transfer.patience, cut)
         self._line.begin(watch)
         if attempt.is_fresh:
             self._adapter.close()  # it lives on, without its idle connections
@@ -124,7 +129,8 @@ class RequestsDriver:
                     if watch.failure is None:
                         if transfer.ended():
                             transfer.settle()
-                        transfer.end()
+                        if watch.failure is None:  # it may be cut off as it waits
+                            transfer.end()
                 elif transfer.is_worth_draining():
                     is_whole = _drain(raw, transfer)
             finally:

@@ -2,7 +2,10 @@
 
 Threads, processes and the next run see the same numbers; a lock on the file (`flock`)
 makes taking a span one step. A span's position is written after its bytes are, so that a
-killed worker has at most one chunk to fetch again.
+killed worker has at most one chunk to fetch again. One of them is its finisher, who
+hashes the file and gives it its name; the others leave when nothing is left for them.
+
+    head: mark, state, total, finisher | span: position, end, owner | span | …
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ if TYPE_CHECKING:
 
 MOST_SPANS = 1_024
 IS_AVAILABLE = fcntl is not None
-_HEAD = struct.Struct("<qq")
+_HEAD = struct.Struct("<qqqq")
 _SPAN = struct.Struct("<qqq")
 _NUMBER = struct.Struct("<q")
-_FINE, _SEALED, _VOID = 0, 1, 2
+_MARK = 0x50414D32  # that it is a map, and what its head is like
+_FINE, _VOID = 0, 1
+_STATE_OFFSET, _FINISHER_OFFSET = 8, 24
 _CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC
 _OPEN_FLAGS = os.O_RDWR | NOFOLLOW | CLOEXEC
 
@@ -69,7 +74,7 @@ class SegmentMap:
             parent, name = folder.locate(place)
             if is_new:
                 self._fd = os.open(name, _CREATE_FLAGS, 0o600, dir_fd=parent)
-                os.write(self._fd, _HEAD.pack(_FINE, total_bytes))
+                os.write(self._fd, _HEAD.pack(_MARK, _FINE, total_bytes, owner))
                 os.write(self._fd, _SPAN.pack(0, total_bytes, owner))
                 return
             try:
@@ -90,7 +95,7 @@ class SegmentMap:
             descriptor, self._fd = self._fd, -1
             os.close(descriptor)
 
-    def claim(self, least_bytes: int, share_bytes: int) -> tuple[int, int] | None:
+    def claim(self, bounds: segments.Bounds) -> tuple[int, int] | None:
         """Take some bytes to fetch.
 
         Returns:
@@ -100,19 +105,30 @@ class SegmentMap:
             spans = self._spans()
             if self._state() != _FINE:
                 return None
-            claim = segments.claim(spans, least_bytes, share_bytes, MOST_SPANS)
+            claim = segments.claim(spans, self._owner, bounds)
             if claim is None:
                 return None
-            span = spans[claim.place]
-            if claim.cut is None:
-                taken, self._index = span._replace(owner=self._owner), claim.place
-            else:
-                self._write_end(claim.place, claim.cut)
-                taken = Span(claim.cut, span.end, self._owner)
-                self._index = len(spans)
-            self._write_span(self._index, taken)
-        self.position = taken.position
-        return taken.position, taken.end
+            self._take(claim, spans)
+        self.position = claim.first
+        return claim.first, claim.end
+
+    def _take(self, claim: segments.Claim, spans: list[Span]) -> None:
+        """Write down who has which bytes now.
+
+        What is added comes first, and only then what is cut off: whoever is killed in
+        between leaves bytes that are in two spans, and not some that are in none.
+        """
+        found = spans[claim.place]
+        ours = Span(claim.first, claim.end, self._owner)
+        rest = [Span(claim.end, found.end, 0)] if claim.end < found.end else []
+        if found.owner in {0, self._owner}:
+            self._index = claim.place
+            self._append(len(spans), rest)
+            self._write_span(claim.place, ours)
+        else:
+            self._index = len(spans)
+            self._append(len(spans), [ours, *rest])
+            self._write_end(claim.place, claim.first)
 
     def advance(self, position: int) -> None:
         """All up to here is written."""
@@ -124,20 +140,25 @@ class SegmentMap:
         """Where this worker's bytes end now; 0 once the part is of no use any more."""
         if self._state() == _VOID:
             return 0
-        data = os.pread(
-            self._fd, _NUMBER.size, self._offset(self._index) + _NUMBER.size
-        )
-        return int(_NUMBER.unpack(data)[0])
+        return self._number(self._offset(self._index) + _NUMBER.size)
 
     @property
     def written_bytes(self) -> int:
-        """What all together have written."""
+        """What all together have written, or a little less: nobody is held up for it."""
         return self._total_bytes - sum(span.left_bytes for span in self._spans())
 
+    @property
+    def front(self) -> int:
+        """Up to where every byte is written."""
+        with self._locked():
+            return segments.front(self._spans(), self._total_bytes)
+
     def release(self) -> None:
-        """Leave this worker's bytes to others."""
+        """Leave this worker's bytes, and what it was to do at the end, to others."""
         with self._locked():
             self._release({self._owner})
+            if self._finisher() == self._owner:
+                self._set(_FINISHER_OFFSET, 0)
 
     def give_back(self) -> None:
         """Add what was taken from another worker's bytes to them again, if it can be."""
@@ -146,10 +167,20 @@ class SegmentMap:
             ours = spans[self._index]
             for index, span in enumerate(spans):
                 if span.owner and span.left_bytes and span.end == ours.position:
-                    self._write_end(index, ours.end)
-                    self._write_end(self._index, ours.position)
+                    self._lengthen(index, self._index, spans)
                     break
             self._release({self._owner})
+
+    def _lengthen(self, place: int, second: int, spans: list[Span]) -> None:
+        """Add a span to the one before it, and what lies free behind it as well."""
+        end = spans[second].end
+        self._write_end(place, end)
+        self._write_end(second, spans[second].position)
+        for index, span in enumerate(spans):
+            if not span.owner and span.left_bytes and span.position == end:
+                self._write_end(place, span.end)
+                self._write_end(index, span.position)
+                return
 
     def release_others(self) -> None:
         """Leave the bytes of all others to whoever comes: they are gone."""
@@ -161,21 +192,21 @@ class SegmentMap:
                 index = max(range(len(spans)), key=lambda one: spans[one].end)
                 end = spans[index].end
                 self._write_span(index, Span(max(0, end - 1), end, 0))
-            if self._state() == _SEALED:
-                self._set_state(_FINE)
+            self._set(_FINISHER_OFFSET, self._owner)
 
-    def seal(self) -> bool:
-        """True if all is written and it falls to this worker to finish the file."""
+    def finishes(self) -> bool:
+        """True if it falls to this worker to finish the file: if to no other."""
         with self._locked():
-            if self._state() != _FINE or not segments.is_complete(self._spans()):
+            if self._state() != _FINE:
                 return False
-            self._set_state(_SEALED)
-            return True
+            if not self._finisher():
+                self._set(_FINISHER_OFFSET, self._owner)
+            return self._finisher() == self._owner
 
     def void(self) -> None:
         """What is written is of no use: whoever works on it shall stop."""
         with self._locked():
-            self._set_state(_VOID)
+            self._set(_STATE_OFFSET, _VOID)
 
     def _release(self, owners: set[int]) -> None:
         for index, span in enumerate(self._spans()):
@@ -184,7 +215,10 @@ class SegmentMap:
 
     def _is_sound(self) -> bool:
         head = os.pread(self._fd, _HEAD.size, 0)
-        if len(head) < _HEAD.size or _HEAD.unpack(head)[1] != self._total_bytes:
+        if len(head) < _HEAD.size:
+            return False
+        mark, _, total_bytes, _ = _HEAD.unpack(head)
+        if mark != _MARK or total_bytes != self._total_bytes:
             return False
         spans = self._spans()
         return bool(spans) and all(
@@ -192,15 +226,27 @@ class SegmentMap:
         )
 
     def _state(self) -> int:
-        return int(_NUMBER.unpack(os.pread(self._fd, _NUMBER.size, 0))[0])
+        return self._number(_STATE_OFFSET)
 
-    def _set_state(self, state: int) -> None:
-        os.pwrite(self._fd, _NUMBER.pack(state), 0)
+    def _finisher(self) -> int:
+        return self._number(_FINISHER_OFFSET)
+
+    def _number(self, offset: int) -> int:
+        return int(_NUMBER.unpack(os.pread(self._fd, _NUMBER.size, offset))[0])
+
+    def _set(self, offset: int, number: int) -> None:
+        os.pwrite(self._fd, _NUMBER.pack(number), offset)
 
     def _spans(self) -> list[Span]:
         data = os.pread(self._fd, MOST_SPANS * _SPAN.size, _HEAD.size)
         whole = len(data) // _SPAN.size * _SPAN.size
         return [Span(*values) for values in _SPAN.iter_unpack(data[:whole])]
+
+    def _append(self, count: int, spans: list[Span]) -> None:
+        """Add spans behind so many, all at once."""
+        if spans:
+            data = b"".join(_SPAN.pack(*span) for span in spans)
+            os.pwrite(self._fd, data, self._offset(count))
 
     def _write_span(self, index: int, span: Span) -> None:
         os.pwrite(self._fd, _SPAN.pack(*span), self._offset(index))

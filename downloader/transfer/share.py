@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from downloader.models import Partial
+from downloader.policy import digests, segments
 from downloader.transfer import part_record
-from downloader.transfer.segment_map import SegmentMap
+from downloader.transfer.front_digest import FrontDigest
+from downloader.transfer.segment_map import MOST_SPANS, SegmentMap
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from downloader.models import Attempt
     from downloader.transfer.folder import Folder
     from downloader.transfer.part_file import PartFile
@@ -41,28 +46,46 @@ class Share:
         self.partial = partial
         self.total_bytes = partial.total_bytes
         self._part = part
-        self._least_bytes = plan.min_segment_bytes
-        self._share_bytes = -(-self.total_bytes // max(1, plan.segments))
-        self._map = SegmentMap(
-            folder,
-            part_record.map_place(attempt.path),
-            _owner(attempt.id),
+        self._folder, self._path = folder, attempt.path
+        self._owner = _owner(attempt.id)
+        self._bounds = segments.bounds(
             self.total_bytes,
-            is_new=is_new,
+            max(1, plan.segments),
+            plan.min_segment_bytes,
+            MOST_SPANS,
+            hashes=part.algorithm == digests.SHA256 and plan.segments > 1,
         )
-        self.has_enough = False
-        if not is_new and not attempt.joins:
-            self._map.release_others()
+        # Against a claim by the thread that waits for the rest, after the attempt's end.
+        self._lock = threading.Lock()
+        self._front: FrontDigest | None = None
+        self._is_over = False
+        self.has_enough = self.is_whole = False
+        self._map = self._open_map(is_new=is_new)
+        if not attempt.joins:
+            if not is_new:
+                self._map.release_others()
+            self._follow()
+
+    def __del__(self) -> None:
+        if self._front is not None:
+            self._front.stop()
 
     @property
     def written_bytes(self) -> int:
         """What all together have written."""
         return self._map.written_bytes
 
-    def claim(self) -> tuple[int, int] | None:
-        """The next bytes to fetch, from where to where; None if none are left for us."""
-        self.has_enough = False
-        return self._map.claim(self._least_bytes, self._share_bytes)
+    def claim(self, *, alone: bool = False) -> tuple[int, int] | None:
+        """The next bytes to fetch, from where to where; None if none are left for us.
+
+        `alone` is for whoever begins: all that is free, of which others may take.
+        """
+        bounds = self._bounds
+        if alone:
+            bounds = bounds._replace(piece_bytes=self.total_bytes)
+        with self._lock:
+            self.has_enough = False
+            return None if self._is_over else self._map.claim(bounds)
 
     def take(self, data: bytes) -> None:
         """Write some bytes; `has_enough` says that ours have all come.
@@ -77,25 +100,82 @@ class Share:
             piece = memoryview(data)[:room]
             self._part.write_at(piece, position)
             self._map.advance(position + len(piece))
+        if self.has_enough and self._front is not None:
+            self._front.look()
 
-    def is_finisher(self) -> bool:
-        """True if all has come, and it is we who give the file its name."""
-        return self._map.seal()
+    def finishes(self) -> bool:
+        """True if it falls to us to finish the file; others have only to leave."""
+        if not self._map.finishes():
+            return False
+        if self._front is None:  # whoever began it is gone
+            self._follow()
+        return True
+
+    def await_rest(self) -> tuple[int, int] | None:
+        """Wait until all of the part is written and hashed: `is_whole` then.
+
+        Returns:
+            Some bytes that are ours to fetch after all, left by others. None if the file
+            is whole, what there was of it is of no use, or the wait was broken off.
+
+        Raises:
+            DiskError: The part cannot be read.
+        """
+        front = self._front
+        assert front is not None
+        while not front.wait(_LOOK_SECONDS):
+            span = self.claim()
+            if span is not None or not self._is_ours_still():
+                return span
+        self._part.gathered(front.digest, self.total_bytes)
+        self.is_whole = True
+        return None
+
+    def _is_ours_still(self) -> bool:
+        with self._lock:
+            return not self._is_over and self._map.finishes()
+
+    def interrupt(self) -> None:
+        """End `await_rest`; from any thread."""
+        self._is_over = True
 
     def leave(self) -> None:
         """Leave what of ours has not come to others."""
-        self._map.release()
-        self._map.close()
+        self._end(self._map.release)
 
     def give_back(self) -> None:
         """Have whoever had our bytes before fetch them after all."""
-        self._map.give_back()
-        self._map.close()
+        self._end(self._map.give_back)
 
     def void(self) -> None:
         """What has come is of no use; whoever works on it stops."""
-        self._map.void()
-        self._map.close()
+        self._end(self._map.void)
+
+    def _end(self, step: Callable[[], None]) -> None:
+        with self._lock:
+            self._is_over = True
+            step()
+            self._map.close()
+        if self._front is not None:
+            self._front.stop()
+
+    def _open_map(self, *, is_new: bool) -> SegmentMap:
+        place = part_record.map_place(self._path)
+        return SegmentMap(
+            self._folder, place, self._owner, self.total_bytes, is_new=is_new
+        )
+
+    def _follow(self) -> None:
+        """Hash the part while it comes, seeing the map through a view of its own."""
+        view = self._open_map(is_new=False)
+        digest, descriptor = self._part.new_digest()
+        self._front = FrontDigest(
+            digest, descriptor, view, self.total_bytes, self._path
+        )
+
+
+# How often whoever waits for the rest looks whether others have left something of it.
+_LOOK_SECONDS = 0.05
 
 
 def release_share(folder: Folder, path: str, attempt_id: int, partial: Partial) -> None:

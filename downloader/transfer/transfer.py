@@ -275,17 +275,27 @@ class Transfer:
         return self._seals
 
     def settle(self) -> None:
-        """Do what takes long: hash what several have written, wait for the disk.
+        """Do what takes long: wait for those who write the rest, for the hash, the disk.
 
         Raises:
             DiskError: It fails.
         """
         if self._share is not None:
-            self._part.gather(self._share.total_bytes)
+            span = self._share.await_rest()
+            if span is not None:
+                self._exchange.ask_for(self._share.partial, *span)
+                self._seals = False
+            if not self._share.is_whole:
+                return
         else:
             self._flush()
         if self._is_durable:
             self._part.sync()
+
+    def interrupt(self) -> None:
+        """End a `settle` that waits for others; from any thread."""
+        if self._share is not None:
+            self._share.interrupt()
 
     def chunk(self, data: bytes) -> float:
         """Take some of the body in.
@@ -335,9 +345,11 @@ class Transfer:
             None if there is another request to make.
         """
         assert self._receive is not None
-        if self._share is not None and not self._seals:
-            return self.result
-        return self._end()
+        if self._share is None or self._share.is_whole:
+            return self._end()
+        if self._seals:  # what had come is of no use any more
+            self._leave_to_others()
+        return self.result
 
     def _end(self) -> AttemptResult:
         assert self._receive is not None
@@ -571,7 +583,7 @@ class Transfer:
             self._folder, self._attempt, self._plan, self._part, partial, is_new=False
         )
         self._tell_divided(self._share)
-        span = self._share.claim()
+        span = self._share.claim(alone=not self._attempt.joins)
         if span is not None:
             self._exchange.ask_for(partial, *span)
         elif self._attempt.joins:
@@ -591,11 +603,10 @@ class Transfer:
 
     def _claim(self, share: Share) -> None:
         span = share.claim()
+        self._seals = span is None and share.finishes()
         if span is not None:
             self._exchange.ask_for(share.partial, *span)
-        elif share.is_finisher():
-            self._seals = True
-        else:
+        elif not self._seals:
             self._leave_to_others()
 
     def _leave_to_others(self) -> None:
@@ -621,9 +632,8 @@ class Transfer:
             self.fail(failure)
 
     def _tell_divided(self, share: Share) -> None:
-        if not self._attempt.joins:
-            moved, total = share.written_bytes, share.total_bytes
-            self._tell(Moved(self._attempt.id, moved, total, is_divided=True))
+        moved, total = share.written_bytes, share.total_bytes
+        self._tell(Moved(self._attempt.id, moved, total, is_divided=True))
 
     def _make(
         self,

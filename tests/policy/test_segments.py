@@ -11,7 +11,16 @@ from downloader.policy.exchange import Exchange, Receive
 from downloader.policy.frontier import Frontier, Limits
 from downloader.policy.headers import HeaderRules
 from downloader.policy.retry import RetryRules
-from downloader.policy.segments import Claim, Span, claim, is_complete, is_divisible
+from downloader.policy.segments import (
+    Bounds,
+    Claim,
+    Span,
+    bounds,
+    claim,
+    front,
+    is_complete,
+    is_divisible,
+)
 from downloader.policy.ticket import Finished, Redirected, Retrying
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -21,26 +30,65 @@ CONNECT = Failure(ErrorKind.CONNECT, "refused")
 MISFIT = Failure("http_416", "another version")
 
 
+def take(owner: int, spans: list[Span], taken: Claim) -> None:
+    """Write down a claim as the map does."""
+    found = spans[taken.place]
+    ours = Span(taken.first, taken.end, owner)
+    rest = [Span(taken.end, found.end, 0)] if taken.end < found.end else []
+    if found.owner in {0, owner}:
+        spans[taken.place] = ours
+    else:
+        spans[taken.place] = found._replace(end=taken.first)
+        spans.append(ours)
+    spans.extend(rest)
+
+
 class TestClaim:
-    def test_what_lies_free_goes_first(self) -> None:
-        spans = [Span(0, 900, 1), Span(950, 960, 0)]
-        assert claim(spans, 100, 250, 8) == Claim(1)
+    def test_what_lies_free_goes_first_and_the_foremost_of_it_before_all(self) -> None:
+        spans = [Span(0, 900, 1), Span(970, 980, 0), Span(950, 960, 0)]
+        assert claim(spans, 2, Bounds(100, 250, 8)) == Claim(2, 950, 960)
 
-    def test_else_the_end_of_the_longest_is_taken(self) -> None:
-        spans = [Span(0, 300, 1), Span(300, 1000, 2)]
-        assert claim(spans, 100, 250, 8) == Claim(1, 750)
-        assert claim(spans, 100, 900, 8) == Claim(1, 650)
+    def test_no_more_than_a_piece_is_taken_of_it(self) -> None:
+        bounds = Bounds(100, 250, 8)
+        assert claim([Span(0, 1000, 0)], 2, bounds) == Claim(0, 0, 250)
+        assert claim([Span(0, 350, 0)], 2, bounds) == Claim(0, 0, 250)
 
-    def test_nobody_begins_with_less_than_the_least(self) -> None:
-        assert claim([Span(0, 199, 1)], 100, 50, 8) is None
-        assert claim([Span(0, 200, 1)], 100, 50, 8) == Claim(0, 100)
+    def test_nothing_is_left_of_it_that_would_not_be_worth_a_connection(self) -> None:
+        assert claim([Span(0, 349, 0)], 2, Bounds(100, 250, 8)) == Claim(0, 0, 349)
+
+    def test_what_was_given_back_to_somebody_comes_before_all_else(self) -> None:
+        spans = [Span(0, 300, 0), Span(600, 700, 2)]
+        assert claim(spans, 2, Bounds(100, 250, 8)) == Claim(1, 600, 700)
+
+    def test_whoever_had_all_keeps_a_piece_and_the_next_is_taken(self) -> None:
+        bounds = Bounds(100, 250, 8)
+        assert claim([Span(10, 1000, 1)], 2, bounds) == Claim(0, 260, 510)
+        assert claim([Span(10, 520, 1)], 2, bounds) == Claim(0, 260, 520)
+
+    def test_at_the_end_the_longest_is_halved(self) -> None:
+        spans = [Span(0, 100, 1), Span(300, 700, 2)]
+        assert claim(spans, 3, Bounds(100, 250, 8)) == Claim(1, 500, 700)
+
+    def test_nobody_begins_a_connection_for_less_than_the_least(self) -> None:
+        bounds = Bounds(100, 250, 8)
+        assert claim([Span(0, 199, 1)], 2, bounds) is None
+        assert claim([Span(0, 200, 1)], 2, bounds) == Claim(0, 100, 200)
+
+    def test_whoever_has_a_connection_helps_with_less(self) -> None:
+        mib = 1 << 20
+        bounds = Bounds(4 * mib, 8 * mib, 8)
+        done = Span(9 * mib, 9 * mib, 2)
+        assert claim([Span(0, mib, 1)], 2, bounds) is None
+        assert claim([Span(0, mib, 1), done], 2, bounds) == Claim(0, mib // 2, mib)
+        assert claim([Span(1, mib, 1), done], 2, bounds) is None
 
     def test_there_are_no_more_spans_than_the_map_holds(self) -> None:
-        assert claim([Span(0, 1000, 1)], 10, 50, 1) is None
+        assert claim([Span(0, 1000, 1)], 2, Bounds(10, 100, 2)) is None
+        assert claim([Span(0, 1000, 0)], 2, Bounds(10, 100, 2)) == Claim(0, 0, 1000)
 
     def test_nothing_is_left_when_all_is_written(self) -> None:
         spans = [Span(500, 500, 1), Span(1010, 1000, 0)]
-        assert claim(spans, 1, 1, 8) is None
+        assert claim(spans, 2, Bounds(1, 1, 8)) is None
         assert is_complete(spans)
         assert not is_complete([*spans, Span(0, 1, 0)])
 
@@ -50,21 +98,20 @@ class TestClaim:
     ) -> None:
         total, written = 5_000, [0] * 5_000
         spans = [Span(0, total, 1)]
+        bounds = Bounds(least, max(least, total // 15), 100)
         held: dict[int, int] = {1: 0}
         for turn, step in enumerate(steps):
             owner = turn % 5 + 1
             if owner not in held:
-                found = claim(spans, least, total // 5, 100)
+                found = claim(spans, owner, bounds)
                 if found is None:
                     continue
-                if found.cut is None:
-                    held[owner] = found.place
-                    spans[found.place] = spans[found.place]._replace(owner=owner)
-                else:
-                    end = spans[found.place].end
-                    spans[found.place] = spans[found.place]._replace(end=found.cut)
-                    held[owner] = len(spans)
-                    spans.append(Span(found.cut, end, owner))
+                take(owner, spans, found)
+                held[owner] = next(
+                    index
+                    for index, span in enumerate(spans)
+                    if span == Span(found.first, found.end, owner)
+                )
             place = held[owner]
             span = spans[place]
             stop = min(span.end, span.position + step)
@@ -75,6 +122,30 @@ class TestClaim:
                 del held[owner]
         assert set(written) <= {0, 1}
         assert sum(written) == total - sum(span.left_bytes for span in spans)
+        reached = front(spans, total)
+        assert written[:reached] == [1] * reached
+        assert reached == total or not written[reached]
+
+
+class TestBounds:
+    def bytes_of_a_piece(self, mib: int, segments: int, *, hashes: bool = True) -> int:
+        return bounds(mib << 20, segments, 1 << 20, 1_024, hashes=hashes).piece_bytes
+
+    def test_a_small_file_has_a_piece_for_each(self) -> None:
+        assert self.bytes_of_a_piece(32, 8) == 4 << 20
+
+    def test_a_large_file_has_more_as_the_root_of_its_size(self) -> None:
+        assert self.bytes_of_a_piece(37 * 16, 16) == 37 << 18
+        assert self.bytes_of_a_piece(37 * 64, 16) == 37 << 19
+
+    def test_unhashed_there_is_one_for_each(self) -> None:
+        assert self.bytes_of_a_piece(1_600, 16, hashes=False) == 100 << 20
+
+    def test_no_piece_is_less_than_the_least(self) -> None:
+        assert self.bytes_of_a_piece(4, 8) == 1 << 20
+
+    def test_there_are_no_more_than_the_map_has_room_for(self) -> None:
+        assert self.bytes_of_a_piece(1 << 20, 16) == (1 << 20 << 20) // 512
 
 
 @pytest.mark.parametrize(
@@ -241,6 +312,34 @@ class TestFrontier:
         made.divide(others[2], PART, 4)
         assert list(made.drain()) == []
         assert made.is_empty
+
+    def test_whoever_divided_the_file_stands_for_it_to_its_end(self) -> None:
+        made, first = self.divided(per_host=2)
+        (other,) = self.helpers(made)
+        assert (made.lead(first), made.lead(other)) == (first, first)
+        made.judge(AttemptResult(first, failure=CONNECT), 1.0, 0.0)
+        assert (made.lead(first), made.lead(other)) == (None, first)
+
+    def test_nobody_stands_for_a_file_that_is_there(self) -> None:
+        made, first = self.divided(per_host=2)
+        (other,) = self.helpers(made)
+        made.judge(AttemptResult(first, SAVED), 1.0, 0.0)
+        assert made.lead(other) is None
+
+    def test_an_attempt_alone_stands_for_its_file_and_so_does_the_next(self) -> None:
+        made, first = self.divided(per_host=1)
+        made.judge(AttemptResult(first, failure=CONNECT), 1.0, 0.0)
+        (again,) = made.take(1.0, 1)
+        assert made.lead(again.id) == again.id
+
+    def test_all_that_came_for_a_file_is_counted(self) -> None:
+        made, first = self.divided(per_host=2)
+        (other,) = self.helpers(made)
+        made.judge(AttemptResult(other, has_helped=True, received_bytes=5), 1.0, 0.0)
+        last = AttemptResult(first, SAVED, received_bytes=7)
+        verdict = made.judge(last, 1.0, 0.0)
+        assert isinstance(verdict, Finished)
+        assert verdict.ticket.received_bytes == 12
 
     def test_whoever_has_helped_is_followed_by_nobody(self) -> None:
         made, first = self.divided(per_host=2)

@@ -3,18 +3,20 @@
 import contextlib
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downloader.errors import DiskError, TransportError
-from downloader.models import AttemptResult, Entry, ErrorKind, Failure
+from downloader.models import AttemptResult, Entry, ErrorKind, Failure, Moved
 from downloader.policy.frontier import Frontier, Limits
 from downloader.policy.headers import HeaderRules
 from downloader.policy.naming import part_name
 from downloader.policy.retry import RetryRules
 from downloader.policy.ticket import Finished, Retrying
-from downloader.transfer import part_record
+from downloader.transfer import front_digest, part_record, share, transfer
 from downloader.transfer.folder import Folder
 from downloader.transfer.plan import Plan
 from downloader.transfer.share import release_share
@@ -60,6 +62,7 @@ class Worker:
         self.attempt, self.run = attempt, run
         self.facts = []
         self.left = None
+        self.settling = None
         self.one = Transfer(
             attempt, run.plan, run.folder, lambda size, now: 0.0, self.facts.append
         )
@@ -68,8 +71,8 @@ class Worker:
         """Its next few bytes; its result if it is at its end."""
         one = self.one
         try:
-            if one.result is not None:
-                return one.result
+            if one.result is not None or self.settling is not None:
+                return one.result or self.settle()
             if self.left is None:
                 found = answer(self.run.version, self.run.size, one.fields(), lie)
                 status, head, data = found
@@ -84,19 +87,39 @@ class Worker:
                 return None  # others may come in before it knows that this was all
             self.left = None
             if one.ended():
-                one.settle()
+                self.settling = self.run.threads.submit(one.settle)
+                return None
             return one.end()
         except (DiskError, TransportError) as error:
             return one.fail_with(error)
 
+    def settle(self):
+        """Its result if others have written, or left, what it waits for."""
+        if not wait([self.settling], 0.002).done:
+            return None
+        settling, self.settling = self.settling, None
+        settling.result()
+        return self.one.end()
+
     def cut(self):
         return self.one.result or self.one.fail_with(TransportError("truncated", "cut"))
+
+    def kill(self):
+        """What becomes of its threads and descriptors with the process."""
+        share = self.one._share
+        if share is not None:
+            share.interrupt()
+            share._front and share._front.stop()
+        if self.settling is not None:
+            wait([self.settling])
+        self.one._part.keep()
 
 
 class Run:
     """A frontier with one file, and those who fetch it."""
 
-    def __init__(self, folder, root, size):
+    def __init__(self, folder, root, size, threads):
+        self.threads = threads
         self.folder, self.size, self.version, self.now = folder, size, 1, 0.0
         self.plan = Plan(
             root=root,
@@ -146,7 +169,7 @@ class Run:
             self.take_in(worker, result)
 
     def kill(self, worker):
-        worker.one._part.keep()  # what the system does with its descriptors
+        worker.kill()
         if self.frontier.is_shared(worker.attempt.id):
             partial = part_record.read(self.folder, "file")
             if partial is not None and partial.is_divided:
@@ -166,12 +189,36 @@ class Run:
             self.end = verdict
 
 
+def test_whoever_helps_tells_how_far_the_file_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "MOVED_SECONDS", 0)
+    with contextlib.closing(Folder(str(tmp_path))) as folder:
+        run = Run(folder, str(tmp_path), 700, None)
+        run.join()
+        run.act(0, "step", None, 0)
+        run.act(0, "step", None, 50)
+        run.join()
+        helper = run.workers[1]
+        helper.step(None, 0)
+        helper.step(None, 30)
+
+    assert helper.facts[-1] == Moved(helper.attempt.id, 80, 700, is_divided=True)
+
+
 actions = st.tuples(
     st.integers(0, 3),
     st.sampled_from(["step"] * 6 + ["join"] * 3 + ["cut", "kill", "version"]),
     st.sampled_from([None] * 6 + ["whole", "416", "503", "another range"]),
     st.integers(1, 120),
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick_looks():
+    """Whoever waits for others looks often: a story has hundreds of waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (share, front_digest):
+            patch.setattr(module, "_LOOK_SECONDS", 0.001)
+        yield
 
 
 @settings(max_examples=400, deadline=None)
@@ -181,8 +228,8 @@ actions = st.tuples(
 )
 def test_a_shared_file_is_one_version_whole(tmp_path_factory, size, story):
     root = str(tmp_path_factory.mktemp("shares"))
-    with contextlib.closing(Folder(root)) as folder:
-        run = Run(folder, root, size)
+    with contextlib.closing(Folder(root)) as folder, ThreadPoolExecutor() as threads:
+        run = Run(folder, root, size, threads)
         for action in story:
             if run.end is None:
                 run.act(*action)
