@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.request import ProxyHandler, build_opener
 
 from downloader.bench import mechanisms
-from downloader.bench.cell import CellJob
+from downloader.bench.cell import WARM_UP_LATENCY_SECONDS, CellJob
 from downloader.bench.runner import Arm
 from downloader.bench.works import Work, run_stage
 from downloader.errors import StrategyUnavailable, UsageError
@@ -105,7 +105,7 @@ def download_arms(
                 folder="",
                 urls=urls,
                 warm_up=tuple(
-                    f"{origin}/n/{number}/warm-up"
+                    f"{origin}/n/{number}/warm-up?latency={WARM_UP_LATENCY_SECONDS}"
                     for number in range(min(count, _MOST_WARM_UPS))
                 ),
             ),

@@ -1,8 +1,8 @@
 """`python -m downloader.bench.cell`: one run of one cell, in this fresh process.
 
-Downloads go through the whole engine, `downloader.fetch` with its manifest, checks and
-hashes, since that is what a user gets; a CPU stage and plain files go by the bare
-mechanisms.
+Downloads go through the whole engine with its manifest, checks and hashes, since that is
+what a user gets; a CPU stage and plain files go by the bare mechanisms. Told to measure
+again, it does so with the workers that it has.
 """
 
 from __future__ import annotations
@@ -18,17 +18,22 @@ import msgspec
 from downloader.bench import mechanisms
 from downloader.bench.child import serve
 from downloader.bench.statistics import quantile
+from downloader.bench.usage import sees_living_children, usage_so_far
 from downloader.bench.works import Work, perform
 from downloader.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from downloader.bench.open_session import Block
+    from downloader.bench.usage import Usage
     from downloader.report import Summary
 
-__all__ = ["CellJob", "CellReport", "main"]
+__all__ = ["WARM_UP_LATENCY_SECONDS", "CellJob", "CellReport", "main"]
 
 TICK_SECONDS = 0.01
+WARM_UP_LATENCY_SECONDS = 0.2
+"""How long the site holds a file of the warm-up back: no worker does another one's too."""
 
 
 class CellJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,9 +43,9 @@ class CellJob(msgspec.Struct, frozen=True, kw_only=True):
         folder: An empty folder of its own.
         urls: What to fetch; or the pieces, if there is a `work`.
         sources: Lists as the command takes them, in place of `urls`.
-        warm_up: Tiny files to fetch beforehand; empty to load modules only.
-        is_start_timed: False to warm up in this process alone, which is quicker and
-            says nothing of what starting workers takes.
+        warm_up: Tiny files to fetch beforehand, so that every worker is there.
+        is_single_block: True to end the session after its first block, which tells
+            where time went; False to keep it for further ones.
         settings: What a user's own list is to be fetched under; None for a site that
             is nobody's: no limit a host, no proxy.
         work: Work for the bare mechanism; None to fetch by the engine.
@@ -52,7 +57,7 @@ class CellJob(msgspec.Struct, frozen=True, kw_only=True):
     urls: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     warm_up: tuple[str, ...] = ()
-    is_start_timed: bool = True
+    is_single_block: bool = True
     settings: Settings | None = None
     work: Work | None = None
 
@@ -110,40 +115,57 @@ def _prepare_work(job: CellJob, work: Work) -> Callable[[], CellReport]:
 def _prepare_engine(job: CellJob) -> Callable[[], CellReport]:
     from downloader.strategies.contract import load
 
-    has_worker_processes = load(job.strategy).has_worker_processes
-    startup_seconds = None
-    if job.warm_up and job.is_start_timed:
-        startup_seconds = _warm_up(job)
-    elif job.warm_up:
-        # This process's side is the same under every strategy; workers are new anyway.
-        name = "serial" if has_worker_processes else job.strategy
-        one = msgspec.structs.replace(job, strategy=name, warm_up=job.warm_up[:1])
-        _warm_up(one)
-    settings = _settings(job, "run")
+    load(job.strategy)
+    if job.sources:
+        return lambda: _fetch_list(job)
+    return _Blocks(job).measure
 
-    def measure() -> CellReport:
-        before = _Usage()
+
+class _Blocks:
+    """One session of the engine and the blocks that it fetches, one for each round."""
+
+    def __init__(self, job: CellJob) -> None:
+        from downloader.bench.open_session import OpenSession
+
+        self._job = job
+        self._session = OpenSession(_settings(job))
+        self._is_single = job.is_single_block
+        self._number = 0
+
+    def measure(self) -> CellReport:
+        """Fetch the next block; before the first one the workers are started."""
+        began = usage_so_far()
+        startup_seconds = None
+        if not self._number:
+            startup_seconds = self._start()
+        self._number += 1
+        urls = [_of_block(url, self._number) for url in self._job.urls]
+        # Where living children keep what they used to themselves, their start counts.
+        before = usage_so_far() if sees_living_children() else began
         with _Ticker() as ticker:
-            began = time.perf_counter()
-            summary = _fetch(job, settings)
-            seconds = time.perf_counter() - began
-        after = _Usage()
-        return _report(summary, seconds, startup_seconds, before, after, ticker)
+            block = self._session.fetch(urls)
+        after = usage_so_far()
+        summary = self._session.close() if self._is_single else None
+        if not sees_living_children():
+            after = usage_so_far()
+        report = _report(block, after.since(before), ticker, summary)
+        return msgspec.structs.replace(report, startup_seconds=startup_seconds)
 
-    return measure
-
-
-def _warm_up(job: CellJob) -> float:
-    warm = msgspec.structs.replace(job, urls=job.warm_up, sources=())
-    settings = _settings(warm, "warm-up")
-    began = time.perf_counter()
-    _fetch(warm, settings)
-    return time.perf_counter() - began
+    def _start(self) -> float:
+        """Start all workers; how long that took, without the server's own waiting."""
+        began = time.perf_counter()
+        self._session.fetch(self._job.warm_up)
+        return max(0.0, time.perf_counter() - began - WARM_UP_LATENCY_SECONDS)
 
 
-def _settings(job: CellJob, name: str) -> Settings:
+def _of_block(url: str, number: int) -> str:
+    """The URL as it is asked for in that block: no block fetches another one's files."""
+    return f"{url}{'&' if '?' in url else '?'}block={number}"
+
+
+def _settings(job: CellJob) -> Settings:
     chosen = {
-        "output": os.path.join(job.folder, name),
+        "output": os.path.join(job.folder, "run"),
         "strategy": job.strategy,
         "workers": job.workers,
     }
@@ -152,68 +174,56 @@ def _settings(job: CellJob, name: str) -> Settings:
     return Settings.make({}, per_host="none", proxy="none", **chosen)
 
 
-def _fetch(job: CellJob, settings: Settings) -> Summary:
+def _fetch_list(job: CellJob) -> CellReport:
+    """The user's own list, once, from the start of workers to their end."""
     from downloader.api import run_list
     from downloader.progress import Silent
 
-    if job.sources:
-        with run_list(job.sources, settings, Silent()) as report:
-            return report.summary
-    listing = os.path.join(job.folder, "urls.txt")
-    with open(listing, "w", encoding="utf-8") as file:
-        file.writelines(f"{url}\n" for url in job.urls)
-    with run_list((listing,), settings, Silent()) as report:
-        return report.summary
-
-
-def _report(
-    summary: Summary,
-    seconds: float,
-    startup_seconds: float | None,
-    before: _Usage,
-    after: _Usage,
-    ticker: _Ticker,
-) -> CellReport:
+    before = usage_so_far()
+    with _Ticker() as ticker:
+        began = time.perf_counter()
+        with run_list(job.sources, _settings(job), Silent()) as report:
+            summary = report.summary
+        seconds = time.perf_counter() - began
+    used = usage_so_far().since(before)
     return CellReport(
         seconds=seconds,
         files=summary.rows - summary.failed,
         failed=summary.failed,
         received_bytes=summary.received_bytes,
-        user_seconds=after.user_seconds - before.user_seconds,
-        system_seconds=after.system_seconds - before.system_seconds,
-        startup_seconds=startup_seconds,
-        voluntary_switches=_gap(after.voluntary, before.voluntary),
-        involuntary_switches=_gap(after.involuntary, before.involuntary),
+        user_seconds=used.user_seconds,
+        system_seconds=used.system_seconds,
+        voluntary_switches=used.voluntary,
+        involuntary_switches=used.involuntary,
         ticker_lag_seconds=ticker.lag_seconds,
         latency_p50_seconds=summary.latency_p50_seconds,
         latency_p95_seconds=summary.latency_p95_seconds,
-        phase_seconds=dict(getattr(summary, "phase_seconds", {})),
+        phase_seconds=_phases(summary),
     )
 
 
-def _gap(after: int | None, before: int | None) -> int | None:
-    return None if after is None or before is None else after - before
+def _report(
+    block: Block, used: Usage, ticker: _Ticker, summary: Summary | None
+) -> CellReport:
+    latency = block.latency_seconds
+    return CellReport(
+        seconds=block.seconds,
+        files=block.files,
+        failed=block.failed,
+        received_bytes=block.received_bytes,
+        user_seconds=used.user_seconds,
+        system_seconds=used.system_seconds,
+        voluntary_switches=used.voluntary,
+        involuntary_switches=used.involuntary,
+        ticker_lag_seconds=ticker.lag_seconds,
+        latency_p50_seconds=quantile(latency, 0.50) if latency else None,
+        latency_p95_seconds=quantile(latency, 0.95) if latency else None,
+        phase_seconds=_phases(summary) if summary else {},
+    )
 
 
-class _Usage:
-    """CPU and context switches of this process and its ended children, so far."""
-
-    def __init__(self) -> None:
-        self.voluntary: int | None = None
-        self.involuntary: int | None = None
-        try:
-            import resource
-        except ImportError:
-            used = os.times()
-            self.user_seconds = used.user + used.children_user
-            self.system_seconds = used.system + used.children_system
-            return
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        self.user_seconds = own.ru_utime + ended.ru_utime
-        self.system_seconds = own.ru_stime + ended.ru_stime
-        self.voluntary = own.ru_nvcsw + ended.ru_nvcsw
-        self.involuntary = own.ru_nivcsw + ended.ru_nivcsw
+def _phases(summary: Summary) -> dict[str, float]:
+    return dict(getattr(summary, "phase_seconds", {}))
 
 
 class _Ticker:

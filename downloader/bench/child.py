@@ -6,6 +6,7 @@
     looks at its memory
     "go"                   ───────►     measures
                            ◄───────     the result as JSON
+    "go" again, or the end of it
 
 The child leads a process group of its own, so that it and whatever it starts can be ended
 together; and it ends that group itself when its standard input ends before it does.
@@ -14,6 +15,7 @@ together; and it ends that group itself when its standard input ends before it d
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -55,7 +57,7 @@ class Child:
         module: What it runs, `downloader.bench.cell` say; it calls `serve`.
         job: What it is told, JSON without a line's end.
         what: What is measured, for messages.
-        seconds: How long loading, and then measuring, may take.
+        seconds: How long loading, and then each measuring, may take.
     """
 
     def __init__(self, module: str, job: bytes, what: str, seconds: float) -> None:
@@ -105,12 +107,16 @@ class Child:
         if self._read() != _READY:
             raise self._failure()
 
-    def measure(self) -> bytes:
-        """Let it measure, and return what it found.
+    def measure(self, seconds: float | None = None) -> bytes:
+        """Let it measure, once more if it has already, and return what it found.
+
+        Args:
+            seconds: How long that may take; None for what was said at first.
 
         Raises:
             BenchError: It ended, or took too long.
         """
+        self._seconds = seconds or self._seconds
         self._write(_GO)
         line = self._read()
         if not line.endswith(b"\n"):
@@ -162,20 +168,21 @@ def _environment() -> dict[str, str]:
 
 
 def serve(prepare: Callable[[bytes], Callable[[], bytes]]) -> None:
-    """The child's side: take the job, get ready, measure when told, answer.
+    """The child's side: take the job, get ready, measure as often as told, answer.
 
     Args:
         prepare: Makes of a job a function that measures; what it returns is JSON.
     """
     orders, facts = _take_over_pipes()
-    measure = prepare(orders.readline())
+    job = orders.readline()
+    told: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(orders, told), daemon=True).start()
+    measure = prepare(job)
     facts.write(_READY)
     facts.flush()
-    if orders.readline() != _GO:
-        return
-    threading.Thread(target=_end_with_parent, args=(orders,), daemon=True).start()
-    facts.write(measure() + b"\n")
-    facts.flush()
+    while told.get() == _GO:
+        facts.write(measure() + b"\n")
+        facts.flush()
 
 
 def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
@@ -189,9 +196,10 @@ def _take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return orders, facts
 
 
-def _end_with_parent(orders: BinaryIO) -> None:
-    while orders.read(64):
-        pass
+def _listen(orders: BinaryIO, told: queue.SimpleQueue[bytes]) -> None:
+    """Pass orders on; when they end the parent has, and so does this whole group."""
+    for line in iter(orders.readline, b""):
+        told.put(line)
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

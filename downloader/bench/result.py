@@ -130,25 +130,29 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         round: In which round of interleaved repeats, from 1.
-        seconds: The run by the clock on the wall, the start of workers included.
+        seconds: The run by the clock on the wall; its workers stood ready, but for
+            those of a `list`, whose start is in it.
         files: Files that came.
         failed: Files that did not.
         received_bytes: Bytes of bodies.
-        user_seconds: CPU time in programs, of the run and all its children.
+        user_seconds: CPU time in programs, of the run and all its children meanwhile.
+            Where a system tells of children only when they have ended, their start is
+            in it.
         system_seconds: CPU time in the kernel for them.
         memory_bytes: The most private memory of all its processes together that was
             seen; None where the system does not tell.
         worker_memory_bytes: What the run added to the process before it, for each
             worker; None as above.
-        startup_seconds: A run just before it of a tiny file for each worker, 16 at most,
-            without delay: what starting workers costs.
+        startup_seconds: From an open folder to the end of a tiny file for each worker,
+            16 at most, less the time that the site held those back: what starting
+            workers costs. None if they stood already.
         voluntary_switches: Context switches while waiting, of all its processes.
         involuntary_switches: Those that the scheduler forced.
         ticker_lag_seconds: How late a thread that sleeps 10 ms at a time was waked, the
             95th percentile: waiting for the interpreter's lock and for a core together.
         latency_p50_seconds: Median time of an attempt in its worker.
         latency_p95_seconds: 95 of 100 attempts took no longer.
-        phase_seconds: Worker time by phase, as far as the run's summary tells it.
+        phase_seconds: Worker time by phase, that of the start's tiny files included.
     """
 
     round: int

@@ -221,12 +221,16 @@ class _Suite:
             fewest=_FEWEST_ROUNDS,
             until=min(until, time.monotonic() + budget_seconds),
             deadline=until,
-            times_every_start=not self._is_quick,
+            keeps_workers=self._is_quick,
             chance=self._chance,
             tell=self._tell,
             run_seconds=run_seconds,
         )
         self.notes += dict.fromkeys(rounds.failures)
+        if rounds.was_cut:
+            self.notes.append(
+                f"{workload.name}: its last round was cut off by the clock"
+            )
         self._workloads.append(workload)
         self.cells += make_cells(arms, rounds, workload, self._cores, self._plan.seed)
 

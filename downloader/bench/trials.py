@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import msgspec
 
 from downloader.bench.child import BenchError, Child
-from downloader.bench.experiments import findings, memory_use
+from downloader.bench.experiments import findings
 from downloader.bench.experiments.job import ExperimentJob
 from downloader.bench.verdicts import Evidence
 
@@ -45,7 +45,7 @@ class Trials:
             sharing=self._run("sharing", self._rounds, findings.Sharing),
             futures=self._run("futures", 1, findings.Futures),
             deadlock=self._run("deadlock", 1, findings.Deadlock),
-            memory=self._memory(repeats=2 if self._is_quick else 6),
+            memory=self._memory(),
         )
 
     def others(self, evidence: Evidence) -> Evidence:
@@ -63,28 +63,29 @@ class Trials:
     def _computing(self, workers: int) -> findings.Computing | None:
         job = ExperimentJob(
             name="computing",
-            rounds=6 if self._is_quick else 15,
+            rounds=8 if self._is_quick else 15,
             workers=workers,
             seed=self._seed,
+            budget_seconds=8.0 if self._is_quick else 40.0,
         )
         return self._do(job, findings.Computing)
 
-    def _memory(self, repeats: int) -> dict[str, list[findings.Memory]]:
-        found: dict[str, list[findings.Memory]] = {}
-        for _ in range(repeats):
-            for kind in memory_use.kinds():
-                job = ExperimentJob(name="memory", kind=kind)
-                one = self._do(job, findings.Memory)
-                if one is not None:
-                    found.setdefault(kind, []).append(one)
-        return found
+    def _memory(self) -> findings.Memory | None:
+        job = ExperimentJob(
+            name="memory",
+            rounds=3 if self._is_quick else 7,
+            workers=2 if self._is_quick else 4,
+            seed=self._seed,
+            budget_seconds=8.0 if self._is_quick else 50.0,
+        )
+        return self._do(job, findings.Memory)
 
     def _run(self, name: str, rounds: int, kind: type[_Finding]) -> _Finding | None:
         return self._do(ExperimentJob(name=name, rounds=rounds), kind)
 
     def _do(self, job: ExperimentJob, kind: type[_Finding]) -> _Finding | None:
         """What an experiment found; None if it failed."""
-        what = f"{job.name} {job.kind}".strip()
+        what = job.name
         self._tell(f"experiment: {what}")
         line = msgspec.json.encode(job)
         module = "downloader.bench.experiments"

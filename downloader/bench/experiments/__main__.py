@@ -38,10 +38,14 @@ def _run(job: ExperimentJob) -> msgspec.Struct:
     )
 
     runs: dict[str, Callable[[], msgspec.Struct]] = {
-        "computing": lambda: computing.measure(job.workers, job.rounds, job.seed),
+        "computing": lambda: computing.measure(
+            job.workers, job.rounds, job.seed, job.budget_seconds
+        ),
         "deadlock": lambda: deadlock.measure(rounds=200, patience_seconds=0.5),
         "futures": futures.measure,
-        "memory": lambda: memory_use.measure(job.kind),
+        "memory": lambda: memory_use.measure(
+            job.rounds, job.workers, job.seed, job.budget_seconds
+        ),
         "passing": lambda: passing.measure(job.rounds),
         "sharing": lambda: sharing.measure(job.rounds, times=100_000),
         "starting": lambda: starting.measure(job.rounds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import queue
 import random
@@ -26,6 +27,7 @@ _ROUND_SECONDS = 0.4
 _PIECES_A_WORKER = 4
 # Shorter ones would measure the handing over.
 _SHORTEST_PIECE_SECONDS = 0.01
+_FEWEST_ROUNDS = 3
 
 
 def compute(steps: int) -> int:
@@ -50,8 +52,13 @@ def serve_child() -> None:
         sys.stdout.flush()
 
 
-def measure(workers: int, rounds: int, seed: int) -> Computing:
-    """Rounds of the same work by all mechanisms, in random order; workers are warm."""
+def measure(
+    workers: int, rounds: int, seed: int, budget_seconds: float = math.inf
+) -> Computing:
+    """Rounds of the same work by all mechanisms, in random order; workers are warm.
+
+    When the budget is spent no round begins but the first three.
+    """
     number = _PIECES_A_WORKER * workers
     piece = _steps_for(max(_ROUND_SECONDS / number, _SHORTEST_PIECE_SECONDS))
     pieces = [piece] * number
@@ -76,7 +83,10 @@ def measure(workers: int, rounds: int, seed: int) -> Computing:
         for arm in arms.values():
             arm()
         chance = random.Random(seed)  # noqa: S311 - an order of runs
-        for _ in range(rounds):
+        spent_at = time.monotonic() + budget_seconds
+        for number in range(rounds):
+            if number >= _FEWEST_ROUNDS and time.monotonic() > spent_at:
+                break
             for name in chance.sample(list(arms), len(arms)):
                 busy, began = busy_seconds(), time.perf_counter()
                 cpu_seconds = sum(arms[name]())

@@ -52,12 +52,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Claim 2: bytes that one more idle worker, ready to download, adds.
 
     Attributes:
-        kind: `thread`, `process by fork`, ..., `child program`.
-        worker_bytes: None where the system does not tell.
+        worker_bytes: By kind (`thread`, `process by fork`, ..., `child program`), one a
+            round; empty where the system does not tell.
     """
 
-    kind: str
-    worker_bytes: float | None
+    worker_bytes: dict[str, list[float]]
 
 
 class Sharing(msgspec.Struct, frozen=True, kw_only=True):

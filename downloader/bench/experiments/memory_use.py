@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
+import random
 import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, Self
 
 from downloader.bench.experiments.findings import Memory
 from downloader.bench.experiments.starting import start_methods
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["kinds", "measure"]
 
-_WORKERS = 4
+_FEWEST_ROUNDS = 3
 _CHILD = (
     "import sys; from downloader.bench.experiments.memory_use import make_ready; "
     "kept = make_ready(); print(flush=True); sys.stdin.read()"
@@ -41,48 +44,103 @@ def make_ready() -> object:
     return requests.Session()
 
 
-def measure(kind: str) -> Memory:
-    """Memory with idle workers less memory without, by worker; this process has both."""
+def measure(rounds: int, workers: int, seed: int, budget_seconds: float) -> Memory:
+    """Memory with so many idle workers more less memory before, for each worker.
+
+    Kinds come in random order in each round; this process stands for the parent of all.
+
+    Args:
+        rounds: Rounds at most.
+        workers: Workers of each kind in each round.
+        seed: Decides the order.
+        budget_seconds: When over, no round begins but the first three.
+    """
     kept = make_ready()
-    before = tree_bytes(os.getpid())
-    if before is None:
-        return Memory(kind=kind, worker_bytes=None)
+    if tree_bytes(os.getpid()) is None:
+        return Memory(worker_bytes={})
+    found: dict[str, list[float]] = {kind: [] for kind in kinds()}
+    chance = random.Random(seed)  # noqa: S311 - an order
+    began = time.monotonic()
+    with warnings.catch_warnings(), _Threads() as threads:
+        # From 3.12 on a fork beside a sleeping thread warns; ours holds no lock.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        _start_fork_server()
+        for number in range(rounds):
+            is_late = time.monotonic() - began > budget_seconds
+            if number >= _FEWEST_ROUNDS and is_late:
+                break
+            for kind in chance.sample(list(found), len(found)):
+                found[kind].append(_added(kind, workers, threads) / workers)
+    del kept
+    return Memory(worker_bytes=found)
+
+
+def _start_fork_server() -> None:
+    """The server is there once for all workers, so it is not what one more costs."""
+    if "forkserver" in start_methods():
+        process = multiprocessing.get_context("forkserver").Process(target=_nothing)
+        process.start()
+        process.join()
+
+
+def _nothing() -> None:
+    """What a worker does that is started for its server alone."""
+
+
+def _added(kind: str, workers: int, threads: _Threads) -> int:
+    gc.collect()
+    before = _settled_bytes()
     match kind.split(" by "):
         case ["thread"]:
-            after = _with_threads()
+            threads.add(workers)
+            return _settled_bytes() - before
         case ["process", method]:
-            after = _with_processes(method)
+            return _with_processes(method, workers) - before
         case _:
-            after = _with_programs()
-    del kept
-    return Memory(kind=kind, worker_bytes=(after - before) / _WORKERS)
+            return _with_programs(workers) - before
 
 
-def _with_threads() -> int:
-    ready, over = threading.Barrier(_WORKERS + 1), threading.Event()
-    threads = [
-        threading.Thread(target=_idle, args=(ready, over)) for _ in range(_WORKERS)
-    ]
-    return _look(threads, ready, over)
+class _Threads:
+    """Idle threads that stay until the end, so that none gets what another one freed."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def add(self, workers: int) -> None:
+        """Start so many more, and return when all are ready."""
+        ready = threading.Barrier(workers + 1)
+        more = [
+            threading.Thread(target=_idle, args=(ready, self._over))
+            for _ in range(workers)
+        ]
+        for thread in more:
+            thread.start()
+        ready.wait()
+        self._threads += more
 
 
-def _with_processes(method: str) -> int:
+def _with_processes(method: str, workers: int) -> int:
     context: Any = multiprocessing.get_context(method)
-    ready, over = context.Barrier(_WORKERS + 1), context.Event()
+    ready, over = context.Barrier(workers + 1), context.Event()
     processes = [
-        context.Process(target=_idle, args=(ready, over)) for _ in range(_WORKERS)
+        context.Process(target=_idle, args=(ready, over)) for _ in range(workers)
     ]
-    return _look(processes, ready, over)
-
-
-def _look(workers: list[Any], ready: Any, over: Any) -> int:
-    for worker in workers:
-        worker.start()
+    for process in processes:
+        process.start()
     ready.wait()
     held = _settled_bytes()
     over.set()
-    for worker in workers:
-        worker.join()
+    for process in processes:
+        process.join()
     return held
 
 
@@ -93,14 +151,14 @@ def _idle(ready: Barrier, over: Event) -> None:
     del kept
 
 
-def _with_programs() -> int:
+def _with_programs(workers: int) -> int:
     children = [
         subprocess.Popen(  # noqa: S603 - this interpreter, this module
             [sys.executable, "-P", "-c", _CHILD],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        for _ in range(_WORKERS)
+        for _ in range(workers)
     ]
     for child in children:
         assert child.stdout is not None

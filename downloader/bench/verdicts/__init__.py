@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from downloader.bench.cells import BASELINE
@@ -39,13 +39,12 @@ class Evidence:
 
     Attributes:
         cores: How many this process may have at once.
-        memory: Repeats by kind of worker.
     """
 
     cores: int
     is_gil_enabled: bool = True
     cells: tuple[Cell, ...] = ()
-    memory: dict[str, list[Memory]] = field(default_factory=dict)
+    memory: Memory | None = None
     computing: Computing | None = None
     starting: Starting | None = None
     sharing: Sharing | None = None
@@ -98,20 +97,12 @@ def _from_computing(evidence: Evidence) -> Iterator[Verdict]:
 
 
 def _from_costs(evidence: Evidence) -> Iterator[Verdict]:
-    if evidence.memory:
-        yield memory(_known_bytes(evidence.memory))
+    if evidence.memory is not None:
+        yield memory(evidence.memory)
     if evidence.starting is not None:
         yield starting(evidence.starting)
     if evidence.passing is not None:
         yield passing(evidence.passing)
-
-
-def _known_bytes(found: dict[str, list[Memory]]) -> dict[str, list[float]]:
-    known = {
-        kind: [one.worker_bytes for one in repeats if one.worker_bytes is not None]
-        for kind, repeats in found.items()
-    }
-    return {kind: repeats for kind, repeats in known.items() if repeats}
 
 
 def _from_safety(evidence: Evidence) -> Iterator[Verdict]:

@@ -9,16 +9,16 @@ from downloader.bench.statistics import estimate, paired_ratio
 from downloader.bench.verdicts.words import figure, together, verdict, word_of
 
 if TYPE_CHECKING:
-    from downloader.bench.experiments.findings import Passing, Starting
+    from downloader.bench.experiments.findings import Memory, Passing, Starting
 
 __all__ = ["memory", "passing", "starting"]
 
 _MIB = 1 << 20
 
 
-def memory(worker_bytes: dict[str, list[float]]) -> Verdict:
-    """Claim 2, from bytes a worker by kind; `thread` is what the others are held to."""
-    told = {kind: estimate(values) for kind, values in worker_bytes.items()}
+def memory(found: Memory) -> Verdict:
+    """Claim 2; `thread` is what the other kinds are held to."""
+    told = {kind: estimate(values) for kind, values in found.worker_bytes.items()}
     thread = told.get("thread")
     if thread is None or len(told) == 1:
         reason = "This system does not tell what a process holds for itself."
