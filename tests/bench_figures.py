@@ -8,6 +8,7 @@ from downloader.bench.runner import Arm, Rounds
 
 MIB = 1 << 20
 NOISE = (0.98, 1.0, 1.02)
+ROUNDS = 5
 
 MACHINE = Machine(
     system="Linux",
@@ -72,23 +73,25 @@ def noisy(seconds, *factors):
     return [seconds * factor for factor in factors or NOISE]
 
 
-def computing(threads=1.0, processes=1.9, children=1.9, gain=0.5, others=0.1):
-    """How many cores each had at once; `gain` is the processes' time to serial's."""
+def computing(threads=0.0, processes=0.9, children=0.9, gain=0.5, others=0.1, cores=0):
+    """For which share of the time two of each ran at one moment, in five rounds.
+
+    A list gives the rounds' own; `gain` is the processes' time to serial's, `cores` what
+    each had of the CPU.
+    """
+    names = ("serial", "threads", "processes", "child programs")
+    shares = {
+        name: share if isinstance(share, list) else [share] * ROUNDS
+        for name, share in zip(names, (0.0, threads, processes, children), strict=True)
+    }
+    times = zip(names, (1.0, 1.0, gain, gain), strict=True)
     return Computing(
-        seconds={
-            "serial": noisy(1.0),
-            "threads": noisy(1.0),
-            "processes": noisy(gain),
-            "child programs": noisy(gain),
-        },
-        utilisation={
-            "serial": noisy(1.0),
-            "threads": noisy(threads),
-            "processes": noisy(processes),
-            "child programs": noisy(children),
-        },
-        others=noisy(others),
         workers=2,
+        seconds={name: [time] * ROUNDS for name, time in times},
+        utilisation={name: [cores] * ROUNDS for name in names},
+        two_at_once=shares,
+        all_at_once=shares,
+        others=[others] * ROUNDS,
     )
 
 

@@ -193,8 +193,11 @@ class _Stand:
         with PeakMemory(self._child.pid) as memory:
             line = self._child.measure(seconds)
         report = msgspec.json.decode(line, type=CellReport)
-        workers = self._arm.workers
-        return _sample(report, number, self._before_bytes, memory.peak_bytes, workers)
+        before, peak, workers = self._before_bytes, memory.peak_bytes, self._arm.workers
+        if report.startup_seconds is None and self._arm.job.work is None:
+            # Other arms' processes have come since, which share pages with this one's.
+            before = peak = None
+        return _sample(report, number, before, peak, workers)
 
     def _job(self, folder: str) -> bytes:
         job = msgspec.structs.replace(

@@ -53,7 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BenchPlan", "run_bench"]
 
-_QUICK_SECONDS, _FULL_SECONDS = 57.0, 570.0
+# Nothing is begun any more after the first, and nothing goes on after the second.
+_QUICK_SECONDS, _FULL_SECONDS = (47.0, 57.0), (520.0, 580.0)
 _REPEATS = {Mode.QUICK: 5, Mode.FULL: 9, Mode.LIST: 3}
 # Below so many no comparison is decided.
 _FEWEST_ROUNDS = FEWEST_TO_DECIDE
@@ -128,27 +129,35 @@ class _Suite:
         self._cores = machines.effective_cores(self._machine)
         self._chance = random.Random(plan.seed)  # noqa: S311 - an order of runs
         self._is_quick = plan.mode is Mode.QUICK
+        self._until = self._deadline = math.inf
+        if plan.mode is not Mode.LIST:
+            until, deadline = _QUICK_SECONDS if self._is_quick else _FULL_SECONDS
+            self._until, self._deadline = self._began + until, self._began + deadline
 
     def run(self) -> None:
         """Measure what the mode has."""
         if self._plan.mode is Mode.LIST:
             self._measure_list()
             return
-        until = self._began + (_QUICK_SECONDS if self._is_quick else _FULL_SECONDS)
-        trials = Trials(is_quick=self._is_quick, seed=self._plan.seed, tell=self._tell)
+        trials = Trials(
+            is_quick=self._is_quick,
+            seed=self._plan.seed,
+            tell=self._tell,
+            deadline=self._deadline,
+        )
         evidence = trials.needed(
             cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
         )
         with Site(files=PAGE_FILES) as site, tempfile.TemporaryDirectory() as folder:
             for recipe in downloads(is_quick=self._is_quick):
-                self._measure_downloads(recipe, site.url, until)
+                self._measure_downloads(recipe, site.url)
             for recipe in () if self._is_quick else page_work():
                 arms = page_arms(recipe, site.url, self._strategies)
-                self._measure(recipe.workload, arms, recipe.budget_seconds, until)
-            if time.monotonic() + _FAIR_SECONDS < until:
+                self._measure(recipe.workload, arms, recipe.budget_seconds)
+            if time.monotonic() + _FAIR_SECONDS < self._until:
                 evidence = trials.others(evidence)
             for recipe in file_work(is_quick=self._is_quick):
-                self._measure_files(recipe, folder, until)
+                self._measure_files(recipe, folder)
         self.notes += trials.failures
         evidence = dataclasses.replace(evidence, cells=tuple(self.cells))
         self.verdicts = judge(evidence)
@@ -175,7 +184,7 @@ class _Suite:
         missing = ", ".join(str(number) for number in CLAIMS if number not in judged)
         return [f"nothing was measured for claims {missing}"] if missing else []
 
-    def _measure_downloads(self, recipe: Recipe, origin: str, until: float) -> None:
+    def _measure_downloads(self, recipe: Recipe, origin: str) -> None:
         arms = download_arms(
             recipe,
             origin,
@@ -184,14 +193,14 @@ class _Suite:
             is_quick=self._is_quick,
         )
         workload = self._with_limit(recipe, origin)
-        self._measure(workload, arms, recipe.budget_seconds, until)
+        self._measure(workload, arms, recipe.budget_seconds)
 
-    def _measure_files(self, recipe: Recipe, folder: str, until: float) -> None:
+    def _measure_files(self, recipe: Recipe, folder: str) -> None:
         source = Path(folder, "source")
         if not source.exists():
             source.write_bytes(self._chance.randbytes(recipe.workload.file_bytes or 0))
         arms = file_arms(recipe, str(source), self._strategies)
-        self._measure(recipe.workload, arms, recipe.budget_seconds, until)
+        self._measure(recipe.workload, arms, recipe.budget_seconds)
 
     def _measure_list(self) -> None:
         plan = self._plan
@@ -200,27 +209,24 @@ class _Suite:
             path = os.path.join(folder, "urls.txt")
             recipe = list_work(spool(plan.sources, path))
             arms = list_arms((path,), plan.settings, self._strategies, plan.workers)
-            self._measure(
-                recipe.workload, arms, recipe.budget_seconds, math.inf, _DAY_SECONDS
-            )
+            self._measure(recipe.workload, arms, recipe.budget_seconds, _DAY_SECONDS)
 
     def _measure(
         self,
         workload: Workload,
         arms: Sequence[Arm],
         budget_seconds: float,
-        until: float,
         run_seconds: float = RUN_SECONDS,
     ) -> None:
-        if time.monotonic() + min(budget_seconds, _FAIR_SECONDS) > until:
+        if time.monotonic() + min(budget_seconds, _FAIR_SECONDS) > self._until:
             self.notes.append(f"{workload.name} was left out: the time was over")
             return
         rounds = run_rounds(
             arms,
             most=self._repeats,
             fewest=_FEWEST_ROUNDS,
-            until=min(until, time.monotonic() + budget_seconds),
-            deadline=until,
+            until=min(self._until, time.monotonic() + budget_seconds),
+            deadline=self._deadline,
             keeps_workers=self._is_quick,
             chance=self._chance,
             tell=self._tell,

@@ -42,7 +42,7 @@ _LEGEND = (
     "Medians. In brackets where the true median lies: with 95 % from six repeats on, "
     "below that the range of all (94 % of five, 75 % of three). Cores: CPU seconds a "
     "second. MiB: private memory of all processes at its peak, each: what a worker "
-    "added. Start: a run of a tiny file a worker."
+    "added. Start: until each worker had fetched a tiny file; it is in no other figure."
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,23 +20,34 @@ if TYPE_CHECKING:
 __all__ = ["Trials"]
 
 _TRIAL_SECONDS = 90.0
+# Without any time left it is tried all the same: a process that starts at all is told of.
+_LEAST_SECONDS = 1.0
 _Finding = TypeVar("_Finding", bound=msgspec.Struct)
 
 
 class Trials:
     """Runs experiments one after another and collects what went wrong.
 
+    Args:
+        deadline: When they must be over, by `time.monotonic`.
+
     Attributes:
         failures: A message for each that did not come about.
     """
 
     def __init__(
-        self, *, is_quick: bool, seed: int, tell: Callable[[str], None]
+        self,
+        *,
+        is_quick: bool,
+        seed: int,
+        tell: Callable[[str], None],
+        deadline: float = math.inf,
     ) -> None:
         self.failures: list[str] = []
         self._is_quick = is_quick
         self._seed = seed
         self._tell = tell
+        self._deadline = deadline
 
     def needed(self, *, cores: int, is_gil_enabled: bool) -> Evidence:
         """Those that even a quick bench must decide."""
@@ -66,7 +79,7 @@ class Trials:
             rounds=8 if self._is_quick else 15,
             workers=workers,
             seed=self._seed,
-            budget_seconds=8.0 if self._is_quick else 40.0,
+            budget_seconds=7.0 if self._is_quick else 40.0,
         )
         return self._do(job, findings.Computing)
 
@@ -76,12 +89,12 @@ class Trials:
             rounds=3 if self._is_quick else 7,
             workers=2 if self._is_quick else 4,
             seed=self._seed,
-            budget_seconds=8.0 if self._is_quick else 50.0,
+            budget_seconds=8.0 if self._is_quick else 40.0,
         )
         return self._do(job, findings.Memory)
 
     def _run(self, name: str, rounds: int, kind: type[_Finding]) -> _Finding | None:
-        return self._do(ExperimentJob(name=name, rounds=rounds), kind)
+        return self._do(ExperimentJob(name=name, rounds=rounds, seed=self._seed), kind)
 
     def _do(self, job: ExperimentJob, kind: type[_Finding]) -> _Finding | None:
         """What an experiment found; None if it failed."""
@@ -89,8 +102,10 @@ class Trials:
         self._tell(f"experiment: {what}")
         line = msgspec.json.encode(job)
         module = "downloader.bench.experiments"
+        left_seconds = max(_LEAST_SECONDS, self._deadline - time.monotonic())
+        seconds = min(_TRIAL_SECONDS, left_seconds)
         try:
-            with Child(module, line, what, _TRIAL_SECONDS) as child:
+            with Child(module, line, what, seconds) as child:
                 child.prepare()
                 return msgspec.json.decode(child.measure(), type=kind)
         except BenchError as error:

@@ -47,7 +47,7 @@ class Recipe:
 
 def downloads(*, is_quick: bool) -> list[Recipe]:
     """The downloads by the whole engine."""
-    latency = _latency(16 if is_quick else 64, 24.0 if is_quick else 200.0)
+    latency = _latency(16 if is_quick else 64, 24.0 if is_quick else 180.0)
     if is_quick:
         return [latency]
     return [latency, _bandwidth(), _overhead(), _huge()]
@@ -82,7 +82,7 @@ def _bandwidth() -> Recipe:
             bytes_per_second=rate,
         ),
         path=f"/s/{_MIB}/{{}}?rate={rate}",
-        budget_seconds=50.0,
+        budget_seconds=42.0,
         load_connections=64,
     )
 
@@ -97,7 +97,7 @@ def _overhead() -> Recipe:
             file_bytes=200,
         ),
         path="/n/{}",
-        budget_seconds=50.0,
+        budget_seconds=45.0,
         load_connections=32,
     )
 
@@ -113,7 +113,7 @@ def _huge() -> Recipe:
             file_bytes=size,
         ),
         path=f"/s/{size}/{{}}",
-        budget_seconds=30.0,
+        budget_seconds=26.0,
         load_connections=1,
     )
 
@@ -126,14 +126,14 @@ def page_work() -> list[Recipe]:
             "pages, parsed",
             "each page is parsed as HTML by Python code, which holds the lock",
             (0.0, 0.002, 0.005, 0.01, 0.03),
-            95.0,
+            72.0,
         ),
         _page(
             "stage-hash",
             "pages, hashed and inflated",
             "for each page C code inflates and hashes, which lets go of the lock",
             (0.0, 0.005, 0.02),
-            45.0,
+            36.0,
         ),
     ]
 
@@ -153,7 +153,7 @@ def _page(
 
 def file_work(*, is_quick: bool) -> list[Recipe]:
     """Files on the disk, without network; each is synced before it counts."""
-    budget_seconds = 7.0 if is_quick else 18.0
+    budget_seconds = 5.0 if is_quick else 14.0
     copy = Workload(
         name="copy",
         title="copying files",

@@ -1,4 +1,5 @@
 import pytest
+from bench_figures import MIB
 
 from downloader.bench.experiments import (
     computing,
@@ -21,6 +22,7 @@ def test_all_mechanisms_compute_in_every_round():
     assert {len(one) for one in found.seconds.values()} == {2}
     assert found.utilisation.keys() == found.seconds.keys()
     assert all(used > 0 for one in found.utilisation.values() for used in one)
+    assert found.two_at_once["serial"] == [0.0, 0.0]
 
 
 def test_the_computation_is_the_same_each_time():
@@ -67,8 +69,38 @@ def test_every_start_method_is_timed(monkeypatch):
     assert set(found.switch_seconds) == {"thread", "process"}
 
 
-@pytest.mark.parametrize("kind", ["thread", "child program"])
-def test_a_worker_more_takes_memory(kind):
-    found = memory_use.measure(kind)
+@pytest.mark.skipif(not can_tell(), reason="needs /proc/PID/smaps_rollup (Linux)")
+def test_a_worker_more_takes_memory_and_a_program_more_than_a_thread():
+    found = memory_use.measure(rounds=1, workers=1, seed=1, budget_seconds=0.0)
 
-    assert (found.worker_bytes is not None) == can_tell()
+    assert set(found.worker_bytes) == set(memory_use.kinds())
+    (thread,), (program,) = (
+        found.worker_bytes[kind] for kind in ("thread", "child program")
+    )
+    assert program > 5 * MIB > thread
+
+
+def test_where_the_system_is_silent_no_memory_is_told(monkeypatch):
+    monkeypatch.setattr(memory_use, "tree_bytes", lambda pid: None)
+
+    found = memory_use.measure(rounds=1, workers=1, seed=1, budget_seconds=0.0)
+
+    assert found.worker_bytes == {}
+
+
+def test_workers_run_at_once_where_their_stretches_overlap():
+    first = computing.Computed(3.0, [0.0, 2.0, 3.0, 4.0])
+    second = computing.Computed(2.0, [1.0, 3.5])
+    third = computing.Computed(0.5, [3.25, 3.75])
+
+    assert computing.at_once([first, second, third], 2) == 1.75
+    assert computing.at_once([first, second, third], 3) == 0.25
+    assert computing.at_once([first], 2) == 0.0
+
+
+def test_one_thread_runs_in_stretches_that_follow_each_other():
+    done = computing.compute_timed(computing.Piece(5, 2_000))
+
+    assert done.spans == sorted(done.spans)
+    assert len(done.spans) <= 10
+    assert computing.at_once([done], 1) <= done.spans[-1] - done.spans[0]

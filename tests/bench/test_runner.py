@@ -3,6 +3,8 @@ import math
 import os
 import random
 import re
+import subprocess
+import sys
 import time
 
 import msgspec
@@ -20,9 +22,12 @@ from downloader.bench.arms import (
 from downloader.bench.child import BenchError, Child
 from downloader.bench.load import LoadJob, generate
 from downloader.bench.memory import can_tell, tree_bytes
+from downloader.bench.open_session import OpenSession
 from downloader.bench.runner import run_once, run_rounds
+from downloader.bench.usage import sees_living_children, usage_so_far
 from downloader.bench.workloads import downloads, file_work, page_work
 from downloader.errors import UsageError
+from downloader.settings import Settings
 from downloader.strategies.contract import NAMES
 
 SECONDS = 60.0
@@ -46,11 +51,44 @@ def test_a_run_of_the_engine_tells_of_files_cpu_memory_and_start(site):
     assert (sample.memory_bytes is not None) == can_tell()
 
 
-def test_a_start_that_is_not_timed_is_not_told(site):
-    recipe = small(downloads(is_quick=True)[0], files=1)
-    (one,) = download_arms(recipe, site.url, ["serial"], [], is_quick=True)
+@pytest.mark.skipif(not sees_living_children(), reason="needs /proc")
+@pytest.mark.parametrize("name", ["asyncio", "subprocess"])
+def test_kept_workers_start_once_and_fetch_anew_in_every_round(site, name):
+    recipe = small(downloads(is_quick=True)[0], files=3)
+    arms = download_arms(recipe, site.url, [name], [2], is_quick=True)
 
-    assert run_once(one, 1, SECONDS, is_start_timed=False).startup_seconds is None
+    found = rounds(arms, most=2, keeps_workers=True)
+
+    first, second = found.samples[0]
+    assert found.failures == []
+    assert (first.files, second.files) == (3, 3)
+    assert (first.received_bytes, second.received_bytes) == (600, 600)
+    assert first.startup_seconds > 0
+    assert second.startup_seconds is None
+    assert (second.round, second.memory_bytes) == (2, None)
+
+
+def test_a_start_is_in_no_runs_time(site):
+    recipe = small(downloads(is_quick=True)[0], files=2)
+    (one,) = download_arms(recipe, site.url, ["subprocess"], [2], is_quick=True)
+
+    sample = run_once(one, 1, SECONDS)
+
+    # A new Python that imports the engine; the run only waits for a tenth of a second.
+    assert sample.startup_seconds + sample.seconds > 0.2
+    assert sample.seconds >= 0.1
+    assert sample.voluntary_switches is not None
+
+
+def test_a_broken_session_is_told_and_does_not_hang(tmp_path):
+    settings = Settings.make({}, output=str(tmp_path), strategy="serial")
+    session = OpenSession(settings)
+    session._session._strategy_class = None
+
+    with pytest.raises(TypeError):
+        session.fetch(["http://127.0.0.1:1/"])
+    with pytest.raises(TypeError):
+        session.close()
 
 
 @pytest.mark.parametrize("name", ["serial", "threads", "asyncio", "subprocess"])
@@ -117,10 +155,10 @@ def instant(monkeypatch):
     """Runs that take no time; gives the order in which they were made."""
     order = []
 
-    def run(one, number, seconds, *, is_start_timed):
+    def run(one, number, seconds):
         if one.strategy == "broken":
             raise BenchError(one.name, "it is broken")
-        order.append((number, one.strategy, is_start_timed))
+        order.append((number, one.strategy))
         return number
 
     monkeypatch.setattr(runner, "run_once", run)
@@ -138,7 +176,7 @@ def test_every_arm_runs_once_a_round_in_changing_order(instant):
     found = rounds(arms)
 
     assert found.samples == {place: [1, 2, 3, 4] for place in range(4)}
-    orders = [tuple(n for r, n, _ in instant if r == number) for number in (1, 2, 3, 4)]
+    orders = [tuple(n for r, n in instant if r == number) for number in (1, 2, 3, 4)]
     assert all(sorted(order) == ["a", "b", "c", "d"] for order in orders)
     assert len(set(orders)) > 1
 
@@ -147,13 +185,32 @@ def test_when_the_time_is_over_no_round_begins_but_the_fewest(instant):
     over = time.monotonic() - 1
 
     assert rounds([arm("a")], until=over, fewest=3).samples == {0: [1, 2, 3]}
-    assert rounds([arm("a")], until=over, deadline=over, fewest=3).samples == {0: [1]}
 
 
-def test_starts_can_be_timed_in_the_first_round_alone(instant):
-    rounds([arm("a")], most=2, times_every_start=False)
+def test_a_round_that_the_deadline_cuts_is_left_out_whole(monkeypatch):
+    clock = [0.0]
 
-    assert instant == [(1, "a", True), (2, "a", False)]
+    def run(one, number, seconds):
+        clock[0] += 10.0 if number == 2 else 1.0
+        if clock[0] > 12:
+            raise BenchError(one.name, "it took too long")
+        return number
+
+    monkeypatch.setattr(runner.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(runner, "run_once", run)
+
+    found = rounds([arm("a"), arm("b")], most=3, deadline=13.0)
+
+    assert found.was_cut
+    assert found.samples == {0: [1], 1: [1]}
+    assert found.failures == []
+
+
+def test_of_a_first_round_that_is_cut_there_is_what_there_is(instant):
+    found = rounds([arm("a")], deadline=time.monotonic() - 1)
+
+    assert found.was_cut
+    assert found.samples == {}
 
 
 def test_an_arm_that_breaks_does_not_keep_others_from_running(instant):
@@ -220,3 +277,22 @@ def test_a_curve_has_the_workers_that_were_asked_for(monkeypatch):
 def test_a_process_holds_some_memory_and_a_dead_one_none():
     assert tree_bytes(os.getpid()) > 1 << 20
     assert tree_bytes(2**22 + 1) == 0
+
+
+@pytest.mark.skipif(not sees_living_children(), reason="needs /proc")
+def test_what_a_living_child_uses_counts():
+    spin = (
+        "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
+    )
+    before = usage_so_far()
+    with subprocess.Popen(
+        [sys.executable, "-c", spin], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        child.stdout.readline()
+        used = usage_so_far().since(before)
+        child.communicate(b"\n")
+    ended = usage_so_far().since(before)
+
+    assert used.user_seconds + used.system_seconds > 0.15
+    assert used.voluntary > 0
+    assert ended.user_seconds + ended.system_seconds > 0.15

@@ -60,13 +60,11 @@ def test_claim_2_holds_every_kind_of_process_to_a_thread(spawned, word):
         "process by spawn": [size * MIB for size in spawned],
     }
 
-    assert cost.memory(bytes_by_kind).word is word
+    assert cost.memory(Memory(worker_bytes=bytes_by_kind)).word is word
 
 
 def test_claim_2_says_where_the_system_is_silent():
-    found = {"thread": [Memory(kind="thread", worker_bytes=None)]}
-
-    (verdict,) = judge(Evidence(cores=2, memory=found))
+    (verdict,) = judge(Evidence(cores=2, memory=Memory(worker_bytes={})))
 
     assert verdict.word is UNDECIDED
     assert "does not tell" in verdict.reason
@@ -84,19 +82,24 @@ def test_claim_3_needs_both_starting_and_switching(found, word):
     assert cost.starting(found).word is word
 
 
+NEVER, RARELY = [0.0] * 5, [0.9, 0.9, 0.0, 0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("found", "cores", "word"),
     [
         (computing(), 2, HOLDS),
-        (computing(threads=1.9), 2, FAILS),
-        (computing(processes=1.0), 2, FAILS),
-        (computing(processes=1.0, others=1.0), 2, UNDECIDED),
-        (computing(processes=1.2), 2, UNDECIDED),
-        (computing(threads=1.1), 2, UNDECIDED),
+        (computing(threads=0.9), 2, FAILS),
+        (computing(threads=RARELY), 2, UNDECIDED),
+        (computing(processes=NEVER), 2, FAILS),
+        (computing(processes=NEVER, others=1.0), 2, UNDECIDED),
+        (computing(processes=RARELY), 2, UNDECIDED),
+        (computing(processes=[0.02, 0.02, 0.02, 0.0, 0.0], others=1.5), 2, HOLDS),
+        (computing(threads=NEVER, processes=NEVER, cores=1.2), 2, FAILS),
         (computing(), 1, UNDECIDED),
     ],
 )
-def test_claim_4_asks_how_many_cores_were_had_at_once(found, cores, word):
+def test_claim_4_asks_who_ran_at_the_same_moment(found, cores, word):
     assert speed.one_thread(found, cores, is_gil_enabled=True).word is word
 
 
@@ -128,6 +131,7 @@ def test_claim_5_is_refuted_by_a_single_lost_update(lost, rounds, word):
     )
 
     assert safety.shared_data(found).word is word
+    assert ("accident" in safety.shared_data(found).reason) is (word is FAILS)
 
 
 @pytest.mark.parametrize(
@@ -164,11 +168,18 @@ def test_claim_7_compares_the_cost_of_a_result(process, word):
 
 
 @pytest.mark.parametrize(
-    ("children", "cores", "word"),
-    [(1.9, 2, HOLDS), (1.0, 2, FAILS), (1.2, 2, UNDECIDED), (1.9, 1, UNDECIDED)],
+    ("found", "cores", "word"),
+    [
+        (computing(), 2, HOLDS),
+        (computing(children=NEVER, cores=1.6), 2, HOLDS),
+        (computing(children=NEVER, cores=1.4), 2, FAILS),
+        (computing(children=NEVER, others=1.0), 2, UNDECIDED),
+        (computing(children=RARELY), 2, UNDECIDED),
+        (computing(), 1, UNDECIDED),
+    ],
 )
-def test_claim_8_wants_a_share_of_the_further_cores(children, cores, word):
-    assert speed.child_programs(computing(children=children), cores).word is word
+def test_claim_8_wants_one_on_every_core_at_once(found, cores, word):
+    assert speed.child_programs(found, cores).word is word
 
 
 ANSWERS = {"done() at once": "False", "done() after it": "True", "result()": "42"}

@@ -48,7 +48,7 @@ def _run(job: ExperimentJob) -> msgspec.Struct:
         ),
         "passing": lambda: passing.measure(job.rounds),
         "sharing": lambda: sharing.measure(job.rounds, times=100_000),
-        "starting": lambda: starting.measure(job.rounds),
+        "starting": lambda: starting.measure(job.rounds, job.seed),
     }
     return runs[job.name]()
 

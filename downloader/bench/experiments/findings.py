@@ -16,21 +16,25 @@ __all__ = [
 
 
 class Computing(msgspec.Struct, frozen=True, kw_only=True):
-    """Claims 4 and 8: the same Python computation by each mechanism.
+    """Claims 4 and 8: the same Python computation by each mechanism, an entry a round.
 
     Attributes:
-        seconds: By mechanism, the wall time of each round.
-        utilisation: By mechanism, CPU seconds that its workers had in each second of
-            the wall's, one a round: how many computed at once.
+        workers: How many threads, processes and child programs there were each.
+        seconds: By mechanism, the wall time.
+        utilisation: CPU seconds that its workers had in each second of the wall's.
+        two_at_once: The share of the time during which at least two of its workers were
+            seen to run at the same moment.
+        all_at_once: The same of all of them.
         others: How many cores other programs had during each of them; empty where the
             system does not tell.
-        workers: How many threads, processes and child programs there were each.
     """
 
-    seconds: dict[str, list[float]]
-    utilisation: dict[str, list[float]]
-    others: list[float] = []
     workers: int
+    seconds: dict[str, list[float]] = {}
+    utilisation: dict[str, list[float]] = {}
+    two_at_once: dict[str, list[float]] = {}
+    all_at_once: dict[str, list[float]] = {}
+    others: list[float] = []
 
 
 class Starting(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,7 +42,7 @@ class Starting(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         start_seconds: By kind (`thread`, `process by spawn`, ...), one mean a round.
-        switch_seconds: One way, by kind (`thread`, `process`), one mean a round.
+        switch_seconds: One way, by kind (`thread`, `process`), one mean a pair.
         is_pinned: True if the hand-overs were kept on one core, so that each is a
             switch and not a wake-up of another core.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import random
 import sys
 import threading
 import time
@@ -21,6 +22,9 @@ __all__ = ["measure", "start_methods"]
 _THREADS = 100
 _PROCESSES = 3
 _HAND_OVERS = 2_000
+# The difference is small, so it takes many short pairs to see it.
+_PAIRS_A_ROUND = 5
+_BYTE, _END = b"x", b"e"
 
 
 def start_methods() -> list[str]:
@@ -30,23 +34,26 @@ def start_methods() -> list[str]:
     return [name for name in methods if (name, sys.platform) != ("fork", "darwin")]
 
 
-def measure(rounds: int) -> Starting:
-    """Start and join, hand over and back; rounds interleave the kinds."""
+def measure(rounds: int, seed: int = 0) -> Starting:
+    """Start and join, hand over and back; rounds interleave the kinds in random order."""
     start: dict[str, list[float]] = {}
     switch: dict[str, list[float]] = {}
+    chance = random.Random(seed)  # noqa: S311 - an order
     with warnings.catch_warnings():
         # From 3.12 on a fork beside a sleeping thread warns; ours holds no lock.
         warnings.simplefilter("ignore", DeprecationWarning)
+        kinds = [None, *start_methods()]
         for _ in range(rounds):
-            start.setdefault("thread", []).append(_start_threads())
-            for method in start_methods():
-                kind = f"process by {method}"
-                start.setdefault(kind, []).append(_start_processes(method))
+            for method in chance.sample(kinds, len(kinds)):
+                kind = f"process by {method}" if method else "thread"
+                seconds = _start_processes(method) if method else _start_threads()
+                start.setdefault(kind, []).append(seconds)
     is_pinned = _pin()
-    for _ in range(rounds):
-        switch.setdefault("thread", []).append(_hand_over(threading.Thread))
-        context: Any = multiprocessing.get_context(start_methods()[0])
-        switch.setdefault("process", []).append(_hand_over(context.Process))
+    context: Any = multiprocessing.get_context(start_methods()[0])
+    makers = {"thread": threading.Thread, "process": context.Process}
+    for _ in range(rounds * _PAIRS_A_ROUND):
+        for kind in chance.sample(list(makers), len(makers)):
+            switch.setdefault(kind, []).append(_hand_over(makers[kind]))
     return Starting(start_seconds=start, switch_seconds=switch, is_pinned=is_pinned)
 
 
@@ -89,24 +96,39 @@ def _pin() -> bool:
 
 def _hand_over(make: Callable[..., Any]) -> float:
     """Seconds of one hand-over: a byte goes to the other worker and back, many times."""
-    here, there = multiprocessing.Pipe()
-    worker = make(target=_echo, args=(there,))
+    its_orders, to_it = multiprocessing.Pipe(duplex=False)
+    from_it, its_answers = multiprocessing.Pipe(duplex=False)
+    worker = make(target=_echo, args=(its_orders, its_answers))
     worker.start()
-    _round_trip(here, _HAND_OVERS // 10)
+    _round_trips(to_it, from_it, _HAND_OVERS // 10)
     began = time.perf_counter()
-    _round_trip(here, _HAND_OVERS)
+    _round_trips(to_it, from_it, _HAND_OVERS)
     seconds = time.perf_counter() - began
-    here.send_bytes(b"")
+    _write(to_it, _END)
     worker.join()
+    for end in (to_it, its_orders, from_it, its_answers):
+        end.close()
     return seconds / _HAND_OVERS / 2
 
 
-def _round_trip(here: Connection, times: int) -> None:
+def _round_trips(to_it: Connection, from_it: Connection, times: int) -> None:
     for _ in range(times):
-        here.send_bytes(b"x")
-        here.recv_bytes()
+        _write(to_it, _BYTE)
+        _read(from_it)
 
 
-def _echo(there: Connection) -> None:
-    while there.recv_bytes() != b"":
-        there.send_bytes(b"x")
+def _echo(orders: Connection, answers: Connection) -> None:
+    while _read(orders) == _BYTE:
+        _write(answers, _BYTE)
+
+
+def _write(end: Connection, byte: bytes) -> None:
+    # Past the framing of `Connection`, which costs several times what a switch does.
+    if os.name == "posix":
+        os.write(end.fileno(), byte)
+    else:
+        end.send_bytes(byte)
+
+
+def _read(end: Connection) -> bytes:
+    return os.read(end.fileno(), 1) if os.name == "posix" else end.recv_bytes()

@@ -39,9 +39,16 @@ def shared_data(found: Sharing) -> Verdict:
     if lost:
         word = Word.FAILS
         safe = "lost none" if not sum(found.lost_locked) else "lost some, too"
+        bare = (
+            ""
+            if sum(found.lost_bare)
+            else "; that `n += 1` alone lost none is an accident "
+            "of where this version switches threads"
+        )
         reason = (
             "The lock guards the interpreter's own state, not a read, a call and a write "
-            f"that belong together; a lock around them {safe}, and processes share nothing."
+            f"that belong together{bare}. A lock around them {safe}, and processes share "
+            "nothing."
         )
     elif updates >= _ENOUGH_UPDATES:
         word = Word.HOLDS

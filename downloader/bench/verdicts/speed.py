@@ -16,7 +16,7 @@ from downloader.bench.verdicts.words import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from downloader.bench.experiments.findings import Computing
 
@@ -24,6 +24,11 @@ __all__ = ["child_programs", "file_work", "io_bound", "one_thread"]
 
 # More than one core's worth of CPU time by so much means that threads ran at once.
 _ONE_CORE = 1.1
+# Seen at one moment for more of the time than that is no slip of a clock: a stretch that
+# counts as undisturbed may have waited for 50 us, and the lock changes hands every 5 ms.
+_SEEN_SHARE = 0.01
+# So much of all cores' CPU time is all of them, but for what starts and ends.
+_MOST_OF_ALL = 0.75
 # With more in other hands, having one core only says nothing of the mechanism.
 _OTHERS_CORES = 0.25
 # Below it a core has time to wait, so that it is not what bounds the work.
@@ -49,44 +54,66 @@ def io_bound(cells: Sequence[Cell]) -> Verdict:
     return verdict(1, word, reason, figures)
 
 
-def _worth_of_cores(cores: int) -> float:
-    """From how many at once further cores count as used: a quarter of them."""
-    return max(_ONE_CORE, 1 + (cores - 1) / 4)
-
-
 def one_thread(found: Computing, cores: int, *, is_gil_enabled: bool) -> Verdict:
-    """Claim 4, from how many workers had a core at once.
+    """Claim 4, from whether workers were seen to run at the same moment.
 
-    Not from wall times alone: on a shared machine two busy cores may do the work of one,
-    and then nothing gains, whatever runs at once.
+    Not from wall times: on a shared machine two busy cores may do the work of one, and
+    then nothing gains, whatever runs at once. Seen at once is a proof; not seen is none,
+    but for processes that were, in the same rounds: if threads ran at once as often as in
+    3 of n rounds, the chance to see it in none would be below exp(-3), 5 %.
     """
-    threads = estimate(found.utilisation["threads"])
-    processes = estimate(found.utilisation["processes"])
     figures = [
-        figure("threads had", threads, "cores at once"),
-        figure("processes had", processes, "cores at once"),
+        *_at_once(found.two_at_once, "threads", "two or more"),
+        *_at_once(found.two_at_once, "processes", "two or more"),
+        figure("threads had", estimate(found.utilisation["threads"]), "cores"),
+        figure("processes had", estimate(found.utilisation["processes"]), "cores"),
         *_speedup(found, "threads"),
         *_speedup(found, "processes"),
         *_others(found),
     ]
     lock = "with" if is_gil_enabled else "without"
-    if cores == 1 or threads.repeats < FEWEST_TO_DECIDE:
+    threads = _rounds(found.two_at_once, found.utilisation, "threads", _ONE_CORE)
+    processes = _rounds(found.two_at_once, found.utilisation, "processes", _ONE_CORE)
+    rounds = len(found.seconds["threads"])
+    if cores == 1 or rounds < FEWEST_TO_DECIDE:
         reason = "One core, or so few repeats, cannot show it."
         return verdict(4, Word.UNDECIDED, reason, figures)
-    if threads.low > _ONE_CORE:
+    if threads >= FEWEST_TO_DECIDE:
         reason = f"Several threads computed at once on this build, {lock} its lock."
         return verdict(4, Word.FAILS, reason, figures)
-    if processes.high < _ONE_CORE and _had_the_machine(found):
+    if not processes and _had_the_machine(found):
         reason = "Processes computed one at a time as well."
         return verdict(4, Word.FAILS, reason, figures)
-    if threads.high > _ONE_CORE or processes.low < _worth_of_cores(cores):
+    if threads or processes < FEWEST_TO_DECIDE:
         reason = "Other work took too much of the cores to tell."
         return verdict(4, Word.UNDECIDED, reason, figures)
     reason = (
-        f"All threads together had one core, {lock} the interpreter's lock, and processes "
-        f"had {processes.median:.1f} of {cores}{_caveat(found, 'processes')}."
+        f"In none of {rounds} rounds did two threads run at one moment, {lock} the "
+        f"interpreter's lock, and in {processes} two processes did"
+        f"{_caveat(found, 'processes')}."
     )
     return verdict(4, Word.HOLDS, reason, figures)
+
+
+def _at_once(
+    shares: dict[str, list[float]], name: str, how_many: str
+) -> Iterator[Figure]:
+    if name in shares:
+        label = f"{how_many} {name} ran at one moment"
+        yield figure(label, estimate(shares[name]), "% of the time", 100.0)
+
+
+def _rounds(
+    shares: dict[str, list[float]],
+    utilisation: dict[str, list[float]],
+    name: str,
+    cores: float,
+) -> int:
+    """In how many rounds workers were seen at once, or had more cores than that."""
+    return sum(
+        share > _SEEN_SHARE or used > cores
+        for share, used in zip(shares[name], utilisation[name], strict=True)
+    )
 
 
 def _speedup(found: Computing, name: str) -> list[Figure]:
@@ -157,20 +184,23 @@ def child_programs(found: Computing, cores: int) -> Verdict:
     name = "child programs"
     used = estimate(found.utilisation[name])
     figures = [
-        figure(f"{found.workers} {name} had", used, "cores at once"),
+        *_at_once(found.all_at_once, name, f"all {found.workers}"),
+        figure(f"{found.workers} {name} had", used, "cores"),
         *_speedup(found, name),
         *_others(found),
     ]
+    rounds = _rounds(found.all_at_once, found.utilisation, name, _MOST_OF_ALL * cores)
     if cores == 1 or used.repeats < FEWEST_TO_DECIDE:
         reason = "One core, or so few repeats, cannot show it."
         return verdict(8, Word.UNDECIDED, reason, figures)
-    if used.high < _ONE_CORE and _had_the_machine(found):
-        reason = "They computed one at a time."
+    if rounds >= FEWEST_TO_DECIDE:
+        reason = (
+            f"In {rounds} of {used.repeats} rounds there was one on every core at the "
+            f"same moment{_caveat(found, name)}."
+        )
+        return verdict(8, Word.HOLDS, reason, figures)
+    if not rounds and _had_the_machine(found):
+        reason = "They never had all cores, though nobody else did."
         return verdict(8, Word.FAILS, reason, figures)
-    if used.low < _worth_of_cores(cores):
-        reason = "Other work took too much of the cores to tell."
-        return verdict(8, Word.UNDECIDED, reason, figures)
-    reason = (
-        f"They had {used.median:.1f} of {cores} cores at once{_caveat(found, name)}."
-    )
-    return verdict(8, Word.HOLDS, reason, figures)
+    reason = "Other work took too much of the cores to tell."
+    return verdict(8, Word.UNDECIDED, reason, figures)
