@@ -107,6 +107,7 @@ def _prepare_work(job: CellJob, work: Work) -> Callable[[], CellReport]:
             received_bytes=ran.size_bytes,
             user_seconds=ran.user_seconds,
             system_seconds=ran.system_seconds,
+            phase_seconds=ran.phase_seconds,
         )
 
     return measure

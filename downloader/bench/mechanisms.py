@@ -12,12 +12,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from downloader.bench.works import Done, Work, perform, process_cpu, run_stage
+from downloader.bench.works import Done, Laps, Work, perform, process_cpu, run_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     user_seconds: float
     system_seconds: float
+    phase_seconds: dict[str, float]
 
 
 def run(name: str, workers: int, work: Work, pieces: Sequence[str]) -> Ran:
@@ -63,7 +65,16 @@ class _Clock:
             system_seconds=system
             - self._system
             + sum(d.system_seconds for d in others),
+            phase_seconds=_total(done),
         )
+
+
+def _total(done: Sequence[Done]) -> dict[str, float]:
+    """Workers' time by phase, over all pieces."""
+    phases: Counter[str] = Counter()
+    for one in done:
+        phases.update(one.phases)
+    return dict(phases)
 
 
 def _serial(_: int, work: Work, pieces: Sequence[str]) -> Ran:
@@ -158,19 +169,24 @@ async def _loop(workers: int, work: Work, pieces: Sequence[str]) -> Ran:
     connector = aiohttp.TCPConnector(limit=workers)
     async with aiohttp.ClientSession(connector=connector) as session:
 
-        async def serve() -> int:
-            size = 0
+        async def serve() -> Done:
+            size, laps = 0, Laps()
             for piece in waiting:
+                # Connecting, if need be, is in the first byte; and so is waiting for
+                # other pieces' stages, here and in the body.
                 async with session.get(piece) as answer:
                     answer.raise_for_status()
+                    laps.end("first_byte")
                     page = await answer.read()
+                laps.end("body")
                 run_stage(work, page)
+                laps.end("cpu_stage")
                 size += len(page)
-            return size
+            return Done(size, phases=laps.phases)
 
         clock = _Clock()
-        sizes = await asyncio.gather(*(serve() for _ in range(workers)))
-    return clock.stop([Done(size, 0.0, 0.0) for size in sizes])
+        done = await asyncio.gather(*(serve() for _ in range(workers)))
+    return clock.stop(done)
 
 
 _RUNS: dict[str, Callable[[int, Work, Sequence[str]], Ran]] = {

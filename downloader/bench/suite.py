@@ -148,7 +148,10 @@ class _Suite:
         evidence = trials.needed(
             cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
         )
-        with Site(files=PAGE_FILES) as site, tempfile.TemporaryDirectory() as folder:
+        with (
+            Site(files=PAGE_FILES, is_swift=True) as site,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             for recipe in downloads(is_quick=self._is_quick):
                 self._measure_downloads(recipe, site.url)
             for recipe in () if self._is_quick else page_work():
@@ -192,6 +195,8 @@ class _Suite:
             self._plan.workers,
             is_quick=self._is_quick,
         )
+        if recipe.is_curve:
+            self._say_what_was_left_out(arms)
         workload = self._with_limit(recipe, origin)
         self._measure(workload, arms, recipe.budget_seconds)
 
@@ -209,7 +214,24 @@ class _Suite:
             path = os.path.join(folder, "urls.txt")
             recipe = list_work(spool(plan.sources, path))
             arms = list_arms((path,), plan.settings, self._strategies, plan.workers)
+            self._say_what_was_left_out(arms)
+            self._tell(
+                f"your list, {recipe.workload.files:,} lines by {len(arms)} rows in "
+                f"{self._repeats} rounds"
+            )
             self._measure(recipe.workload, arms, recipe.budget_seconds, _DAY_SECONDS)
+
+    def _say_what_was_left_out(self, arms: Sequence[Arm]) -> None:
+        """Numbers of workers that were asked for and are not measured."""
+        for name in self._strategies:
+            counts = {arm.workers for arm in arms if arm.strategy == name}
+            left = [str(one) for one in self._plan.workers if one not in counts]
+            if left and name != BASELINE:
+                self.notes.append(
+                    f"{name} was measured with {max(counts)} workers at most, not with "
+                    f"{', '.join(left)}: more processes would start for longer than "
+                    "they work"
+                )
 
     def _measure(
         self,

@@ -26,24 +26,35 @@ _MIB = 1 << 20
 _WIDTH = 88
 # Below it three decimals would show next to nothing.
 _TINY = 0.01
-_HEADINGS = (
+_SPEED = (
     "strategy",
     "workers",
     "files/s",
     "MiB/s",
     "x serial",
-    "CPU s",
-    "cores",
+    "start s",
     "MiB",
     "each",
-    "start s",
+)
+_COST = (
+    "strategy",
+    "workers",
+    "user s",
+    "system s",
+    "of a core",
+    "of all",
+    "switches",
+    "lag ms",
 )
 _LEGEND = (
     "Medians. In brackets where the true median lies: with 95 % from six repeats on, "
-    "below that the range of all (94 % of five, 75 % of three). Cores: CPU seconds a "
-    "second. MiB: private memory of all processes at its peak, each: what a worker "
-    "added. Start: until each worker had fetched a tiny file; it is in no other figure."
+    "below that the range of all (94 % of five, 75 % of three). Start: until each worker "
+    "had fetched a tiny file; it is in no other figure. MiB: private memory of all "
+    "processes at its peak, each: what a worker added. User and system: CPU seconds with "
+    "children. Switches: of context. Lag: how late a thread of the parent woke, the "
+    "upper bound of its wait for the GIL."
 )
+_PHASES = "where workers' time went, in per cent"
 
 
 def as_text(result: BenchResult) -> str:
@@ -103,12 +114,13 @@ def _table(workload: Workload, cells: Sequence[Cell]) -> str:
     )
     title = (
         f"{workload.title.upper()} ({workload.files:,} {_plural(workload.files, 'file')}"
-        f"{_of_size(workload)}; {counts} repeats): {workload.purpose}"
+        f"{_of_size(workload)}; {counts} {_plural(repeats[-1], 'repeat')}): "
+        f"{workload.purpose}"
     )
-    has_stage = any(cell.stage_seconds for cell in cells)
-    headings = ("stage ms", *_HEADINGS) if has_stage else _HEADINGS
-    rows = [_row(cell, has_stage=has_stage) for cell in cells]
-    lines = [*_wrapped(title), *_aligned([headings, *rows]), *_limit(workload)]
+    lines = [*_wrapped(title), *_limit(workload)]
+    lines += _aligned([_SPEED, *map(_speed, cells)], cells)
+    lines += _aligned([_COST, *map(_cost, cells)], cells)
+    lines += _phases(cells)
     return "\n".join(lines)
 
 
@@ -124,21 +136,50 @@ def _plural(number: int, word: str) -> str:
     return word if number == 1 else f"{word}s"
 
 
-def _row(cell: Cell, *, has_stage: bool) -> tuple[str, ...]:
+def _speed(cell: Cell) -> tuple[str, ...]:
     name = cell.strategy + (" (server-bound)" if cell.is_server_bound else "")
-    row = (
+    return (
         name,
         str(cell.workers),
         _told(cell.files_per_second),
         _short(cell.mib_per_second),
         _told(cell.speedup),
-        _short(cell.cpu_seconds),
-        _short(cell.utilisation),
+        _short(cell.startup_seconds),
         _short(cell.memory_bytes, 1 / _MIB),
         _short(cell.worker_memory_bytes, 1 / _MIB),
-        _short(cell.startup_seconds),
     )
-    return (f"{cell.stage_seconds * 1e3:.1f}", *row) if has_stage else row
+
+
+def _cost(cell: Cell) -> tuple[str, ...]:
+    return (
+        cell.strategy,
+        str(cell.workers),
+        _short(cell.user_seconds),
+        _short(cell.system_seconds),
+        f"{cell.utilisation.median:.0%}",
+        f"{cell.utilisation_of_all.median:.0%}",
+        _short(cell.context_switches),
+        _short(cell.ticker_lag_seconds, 1e3),
+    )
+
+
+def _phases(cells: Sequence[Cell]) -> list[str]:
+    """A row for each cell whose runs told where their time went."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell.phase_seconds))
+    known = [cell for cell in cells if sum(cell.phase_seconds.values()) > 0]
+    if not known:
+        return []
+    rows = [("strategy", "workers", *(_heading(name) for name in names))]
+    for cell in known:
+        total = sum(cell.phase_seconds.values())
+        shares = (cell.phase_seconds.get(name, 0.0) / total for name in names)
+        told = (f"{share * 100:.0f}" for share in shares)
+        rows.append((cell.strategy, str(cell.workers), *told))
+    return [f"  {_PHASES}:", *_aligned(rows, known)]
+
+
+def _heading(phase: str) -> str:
+    return phase.removesuffix("_seconds").replace("_", " ")
 
 
 def _told(estimate: Estimate | None) -> str:
@@ -175,8 +216,11 @@ def _limit(workload: Workload) -> Iterator[str]:
         )
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns: the first two kinds of text to the left, all else to the right."""
+def _aligned(rows: Sequence[Sequence[str]], cells: Sequence[Cell]) -> Iterator[str]:
+    """Columns: names to the left, figures to the right; stages, if any, come first."""
+    if any(cell.stage_seconds for cell in cells):
+        stages = ["stage ms", *(f"{cell.stage_seconds * 1e3:.1f}" for cell in cells)]
+        rows = [(stage, *row) for stage, row in zip(stages, rows, strict=True)]
     used = [place for place, _ in enumerate(rows[0]) if _is_used(rows, place)]
     widths = {place: max(len(row[place]) for row in rows) for place in used}
     for row in rows:

@@ -21,7 +21,16 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-__all__ = ["PAGE_STAGES", "Done", "Work", "cpu", "perform", "process_cpu", "run_stage"]
+__all__ = [
+    "PAGE_STAGES",
+    "Done",
+    "Laps",
+    "Work",
+    "cpu",
+    "perform",
+    "process_cpu",
+    "run_stage",
+]
 
 PAGE_STAGES = ("stage-parse", "stage-hash")
 _BLOCK_BYTES = 1 << 20
@@ -48,12 +57,35 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
     is_synced: bool = True
 
 
-class Done(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one piece took: bytes moved, and the CPU seconds of the thread that did it."""
+class Done(msgspec.Struct, frozen=True, array_like=True):
+    """What one piece took.
+
+    Attributes:
+        size_bytes: Bytes moved.
+        user_seconds: CPU seconds of the thread that did it.
+        system_seconds: The same in the kernel.
+        phases: Seconds by the clock on the wall: `connect`, `first_byte`, `body`,
+            `cpu_stage`, `disk`.
+    """
 
     size_bytes: int
-    user_seconds: float
-    system_seconds: float
+    user_seconds: float = 0.0
+    system_seconds: float = 0.0
+    phases: dict[str, float] = {}
+
+
+class Laps:
+    """A clock that is read at the end of each phase."""
+
+    def __init__(self) -> None:
+        self.phases: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def end(self, phase: str) -> None:
+        """What has passed since the last end was this phase."""
+        now = time.perf_counter()
+        self.phases[phase] = self.phases.get(phase, 0.0) + now - self._since
+        self._since = now
 
 
 class _Links(HTMLParser):
@@ -70,17 +102,21 @@ class _Links(HTMLParser):
 def perform(work: Work, piece: str) -> Done:
     """Do one piece; it is a URL, or a file's name for `copy` and `write`."""
     user, system = cpu()
+    laps = Laps()
     match work.name:
         case "copy":
             size = _copy(work, piece)
+            laps.end("disk")
         case "write":
             size = _write(work, piece)
+            laps.end("disk")
         case _:
-            page = _fetch(piece)
+            page = _fetch(piece, laps)
             run_stage(work, page)
+            laps.end("cpu_stage")
             size = len(page)
     user_after, system_after = cpu()
-    return Done(size, user_after - user, system_after - system)
+    return Done(size, user_after - user, system_after - system, laps.phases)
 
 
 def cpu() -> tuple[float, float]:
@@ -134,16 +170,20 @@ def _packed(page: bytes) -> bytes:
 _local = threading.local()
 
 
-def _fetch(url: str) -> bytes:
+def _fetch(url: str, laps: Laps) -> bytes:
     """A page over this thread's kept connection."""
     parts = urlsplit(url)
     connection = getattr(_local, "connection", None)
     if connection is None:
         connection = http.client.HTTPConnection(parts.netloc, timeout=30)
         _local.connection = connection
+        connection.connect()
+        laps.end("connect")
     connection.request("GET", f"{parts.path}?{parts.query}")
     answer = connection.getresponse()
+    laps.end("first_byte")
     page: bytes = answer.read()
+    laps.end("body")
     if answer.status != http.client.OK:
         raise http.client.HTTPException(f"{url} answered {answer.status}")
     return page

@@ -10,13 +10,14 @@ import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from html import escape
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BLOCK_BYTES", "NUMBERED_BYTES", "Catalogue", "content_type"]
+__all__ = ["BLOCK_BYTES", "NUMBERED_BYTES", "Catalogue", "content_type", "index_page"]
 
 BLOCK_BYTES = 64 * 1024
 """Bodies are made in blocks of this size; each begins with a stamp of its place."""
@@ -151,6 +152,19 @@ class Catalogue:
         stamp = digest + number.to_bytes(_STAMP_BYTES - len(digest))
         filler = self._pool[offset : offset + max(size - _STAMP_BYTES, 0)]
         return (stamp + filler)[:size]
+
+
+def index_page(catalogue: Catalogue) -> str:
+    """A page in HTML that links to every file."""
+    rows = "\n".join(
+        f'<li><a href="{escape(path)}">{escape(unquote(path))}</a> {size} B</li>'
+        for path, size in catalogue
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
+        f"<title>{len(catalogue)} files</title></head>\n"
+        f"<body><ul>\n{rows}\n</ul></body></html>\n"
+    )
 
 
 def _made_size(path: str) -> int | None:

@@ -46,6 +46,7 @@ class Site:
         seed: Decides their sizes and bytes.
         latency_seconds: How long each answer's head is held back.
         start_seconds: How long starting may take.
+        is_swift: True for the server that is the fastest, and answers plain GET alone.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Site:
         seed: int = 1,
         latency_seconds: float = 0.0,
         start_seconds: float = 30.0,
+        is_swift: bool = False,
     ) -> None:
         self.files = files
         self.seed = seed
         self.latency_seconds = latency_seconds
         self._start_seconds = start_seconds
+        self._module = "downloader.site.swift" if is_swift else "downloader.site"
         self._child: subprocess.Popen[bytes] | None = None
         self._address: str | None = None
 
@@ -133,7 +136,7 @@ class Site:
 
     def _argv(self) -> list[str]:
         # -P: a file in the current folder must not stand in for a module.
-        argv = [sys.executable, "-P", "-m", "downloader.site"]
+        argv = [sys.executable, "-P", "-m", self._module]
         argv += ["--files", str(self.files), "--seed", str(self.seed)]
         return [*argv, "--latency", str(self.latency_seconds)]
 

@@ -17,13 +17,12 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote, unquote
 
 from aiohttp import web
 
-from downloader.site.content import Catalogue, content_type
+from downloader.site.content import Catalogue, content_type, index_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -139,7 +138,9 @@ class _Answerer:
         self, request: web.BaseRequest, target: str, rate: float
     ) -> web.StreamResponse:
         if target == "/":
-            return web.Response(text=_index(self._catalogue), content_type="text/html")
+            return web.Response(
+                text=index_page(self._catalogue), content_type="text/html"
+            )
         if target == "/urls.txt":
             return web.Response(text=_urls(self._catalogue, request.host))
         path = target if target in self._catalogue else quote(unquote(target))
@@ -227,18 +228,6 @@ def _headers(
         "Last-Modified": representation.last_modified_text,
         **planned.headers,
     }
-
-
-def _index(catalogue: Catalogue) -> str:
-    rows = "\n".join(
-        f'<li><a href="{escape(path)}">{escape(unquote(path))}</a> {size} B</li>'
-        for path, size in catalogue
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f"<title>{len(catalogue)} files</title></head>\n"
-        f"<body><ul>\n{rows}\n</ul></body></html>\n"
-    )
 
 
 def _urls(catalogue: Catalogue, host: str) -> str:

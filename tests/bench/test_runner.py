@@ -102,6 +102,8 @@ def test_pages_with_a_stage_come_by_every_mechanism(site, name):
     assert sample.files == 4
     assert sample.received_bytes > 4 * 1000
     assert sample.user_seconds > 0
+    assert sample.phase_seconds["first_byte"] >= 4 * 0.02
+    assert sample.phase_seconds["cpu_stage"] > 0
 
 
 def test_files_are_copied_and_written_without_a_network(tmp_path):
@@ -111,7 +113,9 @@ def test_files_are_copied_and_written_without_a_network(tmp_path):
     (copying,) = file_arms(copy, str(tmp_path / "source"), ["serial", "asyncio"])
     (writing,) = file_arms(write, "", ["threads"])
 
-    assert run_once(copying, 1, SECONDS).received_bytes == 10_000
+    copied = run_once(copying, 1, SECONDS)
+    assert copied.received_bytes == 10_000
+    assert copied.phase_seconds.keys() == {"disk"}
     assert run_once(writing, 1, SECONDS).received_bytes == 32 << 20
 
 

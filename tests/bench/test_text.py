@@ -73,6 +73,18 @@ def test_columns_without_any_figure_are_left_out(result):
     assert "stage ms" not in heading
 
 
+def test_where_time_went_is_told_in_per_cent_of_workers_time(result):
+    phases = {"connect": 0.5, "first_byte": 1.5}
+    told = tuple(
+        msgspec.structs.replace(cell, phase_seconds=phases) for cell in result.cells[1:]
+    )
+    text = as_text(msgspec.structs.replace(result, cells=told))
+
+    assert "where workers' time went" in text
+    assert "strategy  workers  connect  first byte" in text
+    assert "threads         4       25          75" in text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
