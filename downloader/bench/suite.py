@@ -59,6 +59,7 @@ _REPEATS = {Mode.QUICK: 5, Mode.FULL: 9, Mode.LIST: 3}
 # Below so many no comparison is decided.
 _FEWEST_ROUNDS = FEWEST_TO_DECIDE
 _LOAD_SECONDS = 1.0
+_SITE_SECONDS = 30.0
 # With less time left than that a workload is not begun.
 _FAIR_SECONDS = 5.0
 _DAY_SECONDS = 86_400.0
@@ -104,10 +105,23 @@ def run_bench(plan: BenchPlan, tell: Callable[[str], None]) -> BenchResult:
         notes.append("without serial among the strategies there is no speed-up to tell")
     suite = _Suite(plan, strategies, tell)
     suite.notes += notes
-    suite.run()
+    try:
+        suite.run()
+    except OSError as error:
+        raise BenchError("the bench", _told(error)) from error
     if not suite.cells and not suite.verdicts:
         raise BenchError("the bench", "; ".join(suite.notes) or "nothing was measured")
     return suite.result()
+
+
+def _told(error: OSError) -> str:
+    """What to say of the system's refusal; the only files are temporary ones."""
+    if error.errno is None:  # no file then, but the site that has gone
+        return str(error)
+    return (
+        f"{error.strerror or error}, in the temporary folder {tempfile.gettempdir()}; "
+        "TMPDIR names another"
+    )
 
 
 class _Suite:
@@ -149,7 +163,7 @@ class _Suite:
             cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
         )
         with (
-            Site(files=PAGE_FILES, is_swift=True) as site,
+            self._site() as site,
             tempfile.TemporaryDirectory() as folder,
         ):
             for recipe in downloads(is_quick=self._is_quick):
@@ -203,7 +217,14 @@ class _Suite:
     def _measure_files(self, recipe: Recipe, folder: str) -> None:
         source = Path(folder, "source")
         if not source.exists():
-            source.write_bytes(self._chance.randbytes(recipe.workload.file_bytes or 0))
+            body = self._chance.randbytes(recipe.workload.file_bytes or 0)
+            try:
+                source.write_bytes(body)
+            except OSError as error:
+                self.notes.append(
+                    f"{recipe.workload.name} was left out: {_told(error)}"
+                )
+                return
         arms = file_arms(recipe, str(source), self._strategies)
         self._measure(recipe.workload, arms, recipe.budget_seconds)
 
@@ -220,6 +241,10 @@ class _Suite:
                 f"{self._repeats} rounds"
             )
             self._measure(recipe.workload, arms, recipe.budget_seconds, _DAY_SECONDS)
+
+    @staticmethod
+    def _site() -> Site:
+        return Site(files=PAGE_FILES, is_swift=True, start_seconds=_SITE_SECONDS)
 
     def _say_what_was_left_out(self, arms: Sequence[Arm]) -> None:
         """Numbers of workers that were asked for and are not measured."""

@@ -64,10 +64,9 @@ def bench(
     )
     folder = str(own["bench_output"])
     _make_folder(folder)
-    if not settings.quiet:
-        say(f"downloader: measuring; this takes {promise(mode)}")
+    first_words = f"downloader: measuring; this takes {promise(mode)}"
     try:
-        with _Status(is_shown=not settings.quiet, check=check) as status:
+        with _Status(first_words, is_shown=not settings.quiet, check=check) as status:
             result = run_bench(plan, status.tell)
     except KeyboardInterrupt:
         complain("stopped; nothing was written", "warning")
@@ -113,13 +112,17 @@ class _Status:
     """One line on a terminal that says what is measured now; elsewhere a line a section.
 
     Args:
+        first_words: Said before anything else, once there is something to measure.
         is_shown: False to say nothing.
         check: Raises if it is time to end.
     """
 
     _INTERVAL_SECONDS = 0.1
 
-    def __init__(self, *, is_shown: bool, check: Callable[[], None]) -> None:
+    def __init__(
+        self, first_words: str, *, is_shown: bool, check: Callable[[], None]
+    ) -> None:
+        self._first_words = first_words
         self._check = check
         self._is_shown = is_shown and sys.stderr is not None
         self._is_terminal = self._is_shown and sys.stderr.isatty()
@@ -138,6 +141,9 @@ class _Status:
         self._check()
         if not self._is_shown:
             return
+        if self._first_words:
+            say(self._first_words)
+            self._first_words = ""
         if self._is_terminal:
             self._draw(text)
         elif (section := text.partition(":")[0]) != self._section:

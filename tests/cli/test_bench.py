@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -33,6 +34,7 @@ def test_wrong_usage_says_what_and_measures_nothing(argv, clues, capsys, workdir
     error = capsys.readouterr().err
     assert status == 2
     assert all(clue in error for clue in clues), error
+    assert "measuring" not in error
     assert not (workdir / "bench.json").exists()
 
 
@@ -75,6 +77,33 @@ def test_failed_downloads_are_a_doubt_and_no_error(capsys, workdir, site):
     assert status == 0
     assert "some downloads failed" in told.out
     assert told.err == ""
+
+
+def test_a_site_that_cannot_start_is_told(capsys, monkeypatch):
+    monkeypatch.setattr("downloader.bench.trials.Trials.needed", lambda *_, **__: None)
+    monkeypatch.setattr("downloader.bench.suite._SITE_SECONDS", 0.0)
+
+    status = main(["bench", "--quick", "--strategies", "serial"])
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert "embedded site: did not start within 0 s" in error
+    assert "Traceback" not in error
+
+
+def test_a_full_disk_is_told_with_what_to_do(capsys, monkeypatch, workdir, site):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("downloader.bench.suite.spool", refuse)
+
+    status = main(["bench", f"{site.url}/n/1", "-s", "serial"])
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert "No space left" in error
+    assert "TMPDIR" in error
+    assert "internal error" not in error
 
 
 @pytest.mark.usefixtures("unmeasured")
