@@ -127,31 +127,61 @@ def find_crossings(cells: Sequence[Cell], elsewhere: Sequence[str]) -> list[Cros
     """
     found: list[Crossing] = []
     for workload in dict.fromkeys(cell.workload for cell in cells):
-        curves = _curves(cell for cell in cells if cell.workload == workload)
+        mine = [cell for cell in cells if cell.workload == workload]
+        curves = _curves(mine, lambda cell: cell.files_per_second.median)
+        rounds = [_curves(mine, _of_round(number)) for number in _round_numbers(mine)]
         for before, after in product(curves, elsewhere):
             if before in elsewhere or after not in curves:
                 continue
-            places = sorted(curves[before].keys() & curves[after].keys())
-            place = crossing(
-                places,
-                [curves[before][one] for one in places],
-                [curves[after][one] for one in places],
-            )
-            if place is not None:
-                found.append(
-                    Crossing(
-                        workload=workload,
-                        before=before,
-                        after=after,
-                        stage_seconds=place,
-                    )
+            place = _crossing(curves, before, after)
+            if place is None:
+                continue
+            shared = [one for one in rounds if before in one and after in one]
+            places = [_crossing(one, before, after) for one in shared]
+            known = [one for one in places if one is not None]
+            found.append(
+                Crossing(
+                    workload=workload,
+                    before=before,
+                    after=after,
+                    stage_seconds=place,
+                    by_round=estimate(known) if known else None,
+                    rounds=len(shared),
                 )
+            )
     return found
 
 
-def _curves(cells: Iterable[Cell]) -> dict[str, dict[float, float]]:
+def _crossing(
+    curves: dict[str, dict[float, float]], before: str, after: str
+) -> float | None:
+    places = sorted(curves[before].keys() & curves[after].keys())
+    return crossing(
+        places,
+        [curves[before][one] for one in places],
+        [curves[after][one] for one in places],
+    )
+
+
+def _round_numbers(cells: Iterable[Cell]) -> list[int]:
+    return sorted({sample.round for cell in cells for sample in cell.samples})
+
+
+def _of_round(number: int) -> Callable[[Cell], float | None]:
+    def speed(cell: Cell) -> float | None:
+        rates = (s.files / s.seconds for s in cell.samples if s.round == number)
+        return next(rates, None)
+
+    return speed
+
+
+def _curves(
+    cells: Iterable[Cell], speed: Callable[[Cell], float | None]
+) -> dict[str, dict[float, float]]:
+    """Speed by stage for each strategy that has more than one stage."""
     curves: dict[str, dict[float, float]] = {}
     for cell in cells:
-        curve = curves.setdefault(cell.strategy, {})
-        curve[cell.stage_seconds] = cell.files_per_second.median
+        height = speed(cell)
+        if height is not None:
+            curves.setdefault(cell.strategy, {})[cell.stage_seconds] = height
     return {name: curve for name, curve in curves.items() if len(curve) > 1}

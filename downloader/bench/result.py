@@ -219,13 +219,19 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
         workload: The workload with the stage.
         before: The strategy that is faster with less CPU work.
         after: The one that is faster with more.
-        stage_seconds: CPU seconds a file at which they are level, interpolated.
+        stage_seconds: CPU seconds a file at which they are level, interpolated between
+            the medians of two stages.
+        by_round: The same of each round that has such a place, taken together; None if
+            none has.
+        rounds: How many rounds both were measured in.
     """
 
     workload: str
     before: str
     after: str
     stage_seconds: float
+    by_round: Estimate | None = None
+    rounds: int = 0
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):

@@ -243,10 +243,18 @@ def _crossings(crossings: Iterable[Crossing]) -> str:
     lines = ["FROM IO-BOUND TO CPU-BOUND"]
     lines += [
         f"  {one.workload}: {one.after} overtakes {one.before} from "
-        f"{one.stage_seconds * 1e3:.1f} ms of CPU work a file on"
+        f"{one.stage_seconds * 1e3:.1f} ms{_by_round(one)} of CPU work a file on"
         for one in crossings
     ]
     return "\n".join(lines)
+
+
+def _by_round(crossing: Crossing) -> str:
+    told = crossing.by_round
+    if told is None:
+        return ""
+    ends = f"{told.low * 1e3:.1f} to {told.high * 1e3:.1f}"
+    return f" ({ends} in {told.repeats} of {crossing.rounds} rounds)"
 
 
 def _verdict(verdict: Verdict) -> str:

@@ -92,6 +92,28 @@ def test_processes_overtake_threads_where_the_curves_cross():
     assert 0.01 < found.stage_seconds < 0.02
 
 
+def test_a_crossing_has_an_interval_from_its_rounds():
+    def curve_by_round(strategy, by_stage):
+        return [
+            make_cells(
+                [arm(strategy, 4, "stage-parse", stage)],
+                Rounds(samples={0: [sample(n, s) for n, s in enumerate(seconds, 1)]}),
+                workload("stage-parse"),
+                2,
+                1,
+            )[0]
+            for stage, seconds in by_stage.items()
+        ]
+
+    threads = curve_by_round("threads", {0.0: [1, 1, 1], 0.02: [4, 2, 1]})
+    processes = curve_by_round("processes", {0.0: [2, 2, 2], 0.02: [1, 1, 2]})
+
+    (found,) = find_crossings([*threads, *processes], ("processes",))
+
+    assert (found.by_round.repeats, found.rounds) == (2, 3)
+    assert found.by_round.low < found.by_round.high < 0.02
+
+
 def test_work_without_a_stage_has_no_crossing():
     found = cells({"threads": [1.0], "processes": [2.0]})
 

@@ -43,10 +43,16 @@ def io_bound(cells: Sequence[Cell]) -> Verdict:
         for cell in cells
         if cell.speedup is not None
     ]
+    figures += [
+        figure(f"{cell.strategy}, to start", cell.startup_seconds, "s")
+        for cell in cells
+        if cell.startup_seconds is not None
+    ]
     word = together(words.values())
     if word is Word.HOLDS:
         reason = (
-            "While one waits for its answer the others go on, whatever they run in."
+            "While one waits for its answer the others go on, whatever they run in; "
+            "workers stood ready, and their start comes on top."
         )
     else:
         slow = [name for name, one in words.items() if one is not Word.HOLDS]
