@@ -34,7 +34,9 @@ __all__ = [
 ]
 
 CURVE = (4, 16, 64)
-# More worker processes than that a core start for longer than they work.
+# More worker processes than that a core start for longer than they work; twice as many
+# are started for whoever asks for them.
+_PROCESSES_A_CORE = 4
 _MOST_PROCESSES_A_CORE = 8
 _MOST_BARE_WORKERS = 16
 _MOST_FILE_WORKERS = 4
@@ -78,10 +80,11 @@ def worker_counts(
     if not is_curve or (is_quick and not wanted):
         return (default_workers(name),)
     counts = wanted or sorted({*CURVE, default_workers(name)})
-    if not load(name).has_worker_processes:
+    if name not in mechanisms.ELSEWHERE:
         return tuple(counts)
-    most = _MOST_PROCESSES_A_CORE * usable_cores()
-    return tuple(count for count in counts if count <= most) or (most,)
+    a_core = _MOST_PROCESSES_A_CORE if wanted else _PROCESSES_A_CORE
+    most = max(a_core * usable_cores(), default_workers(name))
+    return tuple(sorted({min(count, most) for count in counts}))
 
 
 def download_arms(

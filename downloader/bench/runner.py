@@ -73,6 +73,7 @@ def run_rounds(
     most: int,
     fewest: int,
     until: float,
+    fewest_until: float = math.inf,
     deadline: float = math.inf,
     keeps_workers: bool = False,
     chance: random.Random,
@@ -86,6 +87,7 @@ def run_rounds(
         most: Rounds at most.
         fewest: Rounds that are wanted even if they take longer than `until`.
         until: When the rounds should be over, by `time.monotonic`.
+        fewest_until: When no round is begun any more even for the fewest.
         deadline: When they must be over.
         keeps_workers: True to keep each arm's process and its workers for all rounds,
             which is quicker; False to have fresh ones for each run.
@@ -97,9 +99,8 @@ def run_rounds(
     with _Stands(keeps_workers=keeps_workers) as stands:
         for number in range(1, most + 1):
             began = time.monotonic()
-            if number > 1 and began + last_seconds > _bound(
-                number, fewest, until, deadline
-            ):
+            bound = until if number > fewest else min(fewest_until, deadline)
+            if number > 1 and began + last_seconds > bound:
                 break
             found: dict[int, Sample] = {}
             for place in chance.sample(range(len(arms)), len(arms)):
@@ -120,10 +121,6 @@ def run_rounds(
                 rounds.samples.setdefault(place, []).append(sample)
             last_seconds = time.monotonic() - began
     return rounds
-
-
-def _bound(number: int, fewest: int, until: float, deadline: float) -> float:
-    return until if number > fewest else deadline
 
 
 class _Stands:

@@ -54,12 +54,15 @@ if TYPE_CHECKING:
 __all__ = ["BenchPlan", "run_bench"]
 
 # Nothing is begun any more after the first, and nothing goes on after the second.
-_QUICK_SECONDS, _FULL_SECONDS = (47.0, 57.0), (520.0, 580.0)
+_QUICK_SECONDS, _FULL_SECONDS = (47.0, 57.0), (500.0, 540.0)
 _REPEATS = {Mode.QUICK: 5, Mode.FULL: 9, Mode.LIST: 3}
 # Below so many no comparison is decided.
 _FEWEST_ROUNDS = FEWEST_TO_DECIDE
 _LOAD_SECONDS = 1.0
 _SITE_SECONDS = 30.0
+# The fewest rounds that decide anything may take so many times the budget, no more:
+# other work is to be measured too.
+_LONGEST_BUDGET = 2.0
 # With less time left than that a workload is not begun.
 _FAIR_SECONDS = 5.0
 _DAY_SECONDS = 86_400.0
@@ -273,6 +276,7 @@ class _Suite:
             most=self._repeats,
             fewest=_FEWEST_ROUNDS,
             until=min(self._until, time.monotonic() + budget_seconds),
+            fewest_until=time.monotonic() + _LONGEST_BUDGET * budget_seconds,
             deadline=self._deadline,
             keeps_workers=self._is_quick,
             chance=self._chance,

@@ -47,7 +47,7 @@ class Recipe:
 
 def downloads(*, is_quick: bool) -> list[Recipe]:
     """The downloads by the whole engine."""
-    latency = _latency(16 if is_quick else 64, 24.0 if is_quick else 180.0)
+    latency = _latency(16 if is_quick else 64, 24.0 if is_quick else 170.0)
     if is_quick:
         return [latency]
     return [latency, _bandwidth(), _overhead(), _huge()]

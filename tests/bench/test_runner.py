@@ -189,6 +189,8 @@ def test_when_the_time_is_over_no_round_begins_but_the_fewest(instant):
     over = time.monotonic() - 1
 
     assert rounds([arm("a")], until=over, fewest=3).samples == {0: [1, 2, 3]}
+    told = rounds([arm("a")], until=over, fewest=3, fewest_until=over)
+    assert told.samples == {0: [1]}
 
 
 def test_a_round_that_the_deadline_cuts_is_left_out_whole(monkeypatch):
@@ -264,14 +266,17 @@ def test_a_missing_strategy_is_left_out_unless_it_was_named(monkeypatch):
 
 def test_a_curve_has_the_workers_that_were_asked_for(monkeypatch):
     monkeypatch.setattr("downloader.bench.arms.usable_cores", lambda: 2)
+    monkeypatch.setattr("downloader.strategies.contract.usable_cores", lambda: 2)
 
     def counts(name, wanted, is_curve=True, is_quick=False):
         return worker_counts(name, wanted, is_curve=is_curve, is_quick=is_quick)
 
     assert counts("serial", (4, 16)) == (1,)
     assert counts("threads", (1, 64)) == (1, 64)
-    assert counts("processes", (1, 64)) == (1,)
-    assert counts("processes", (64,)) == (16,)
+    assert counts("processes", (1, 64)) == (1, 16)
+    assert counts("processes", ()) == (4, 8)
+    assert counts("multicore", (1, 64)) == (1, 64)
+    assert counts("multicore", ()) == (4, 16, 64, 100)
     assert counts("threads", ()) == (4, 16, 64)
     assert counts("threads", (), is_quick=True) == (16,)
     assert counts("threads", (1, 64), is_curve=False) == (16,)
