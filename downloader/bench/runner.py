@@ -119,7 +119,9 @@ def run_rounds(
                 break
             for place, sample in found.items():
                 rounds.samples.setdefault(place, []).append(sample)
-            last_seconds = time.monotonic() - began
+            # Where workers stay, the first round has their start in it, no other has.
+            is_start = keeps_workers and number == 1
+            last_seconds = 0.0 if is_start else time.monotonic() - began
     return rounds
 
 

@@ -76,10 +76,10 @@ class Trials:
     def _computing(self, workers: int) -> findings.Computing | None:
         job = ExperimentJob(
             name="computing",
-            rounds=8 if self._is_quick else 15,
+            rounds=12 if self._is_quick else 30,
             workers=workers,
             seed=self._seed,
-            budget_seconds=7.0 if self._is_quick else 40.0,
+            budget_seconds=6.0 if self._is_quick else 40.0,
         )
         return self._do(job, findings.Computing)
 
@@ -87,9 +87,9 @@ class Trials:
         job = ExperimentJob(
             name="memory",
             rounds=3 if self._is_quick else 7,
-            workers=2 if self._is_quick else 4,
+            workers=1 if self._is_quick else 4,
             seed=self._seed,
-            budget_seconds=8.0 if self._is_quick else 40.0,
+            budget_seconds=6.0 if self._is_quick else 40.0,
         )
         return self._do(job, findings.Memory)
 

@@ -30,9 +30,9 @@ __all__ = [
     "serve_child",
 ]
 
-# The work of one round by one worker alone: long against what a scheduler takes to give
-# each worker a core of its own.
-_ROUND_SECONDS = 0.3
+# The work of one round by one worker alone. Many short rounds find two workers at one
+# moment sooner than few long ones, when others take the cores most of the time.
+_ROUND_SECONDS = 0.15
 # Several pieces a worker, so that one on a slower core gets fewer of them.
 _PIECES_A_WORKER = 4
 # Shorter ones would measure the handing over.
