@@ -66,3 +66,25 @@ def test_a_head_without_an_end_ends_the_connection(swift):
 
     assert connection.sock.recv(10) == b""
     connection.close()
+
+
+def test_two_requests_in_one_write_are_answered_in_turn(swift):
+    connection = http.client.HTTPConnection(urlsplit(swift.url).netloc, timeout=30)
+    connection.connect()
+    connection.sock.sendall(
+        b"GET /n/1?latency=0.05 HTTP/1.1\r\n\r\nGET /n/2 HTTP/1.1\r\n\r\n"
+    )
+
+    with connection.sock.makefile("rb") as stream:
+        bodies = [read_answer(stream) for _ in range(2)]
+    connection.close()
+
+    assert bodies == [swift.catalogue.body("/n/1"), swift.catalogue.body("/n/2")]
+
+
+def read_answer(stream):
+    size = 0
+    while (line := stream.readline()) != b"\r\n":
+        if line.startswith(b"Content-Length:"):
+            size = int(line.split()[1])
+    return stream.read(size)
