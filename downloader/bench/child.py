@@ -147,7 +147,7 @@ class Child:
         if text:
             return BenchError(self._what, text.rpartition("\n")[2])
         if status == -signal.SIGKILL:
-            return BenchError(self._what, f"it took longer than {self._seconds:g} s")
+            return BenchError(self._what, f"it took longer than {self._seconds:.3g} s")
         return BenchError(self._what, f"its process ended with status {status}")
 
     def _end(self) -> None:

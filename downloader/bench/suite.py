@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["BenchPlan", "run_bench"]
 
 # Nothing is begun any more after the first, and nothing goes on after the second.
-_QUICK_SECONDS, _FULL_SECONDS = (45.0, 54.0), (500.0, 540.0)
+_QUICK_SECONDS, _FULL_SECONDS = (45.0, 53.0), (500.0, 540.0)
 _REPEATS = {Mode.QUICK: 5, Mode.FULL: 9, Mode.LIST: 3}
 # Below so many no comparison is decided.
 _FEWEST_ROUNDS = FEWEST_TO_DECIDE
@@ -196,7 +196,10 @@ class _Suite:
             cells=tuple(self.cells),
             crossings=tuple(find_crossings(self.cells, ELSEWHERE)),
             verdicts=self.verdicts,
-            warnings=(*self.notes, *doubts(machine, self._cores, self.cells)),
+            warnings=(
+                *dict.fromkeys(self.notes),
+                *doubts(machine, self._cores, self.cells),
+            ),
         )
 
     def _unjudged(self) -> list[str]:
@@ -205,6 +208,8 @@ class _Suite:
         return [f"nothing was measured for claims {missing}"] if missing else []
 
     def _measure_downloads(self, recipe: Recipe, origin: str) -> None:
+        if not self._has_time(recipe.workload, recipe.budget_seconds):
+            return
         arms = download_arms(
             recipe,
             origin,
@@ -245,6 +250,16 @@ class _Suite:
             )
             self._measure(recipe.workload, arms, recipe.budget_seconds, _DAY_SECONDS)
 
+    def _has_time(self, workload: Workload, budget_seconds: float) -> bool:
+        """True if there is time for it; else a note says that there was none."""
+        # What even a quick bench must decide is begun as late as it can end.
+        is_needed = self._is_quick and workload.name == "latency"
+        until = self._deadline if is_needed else self._until
+        has_time = time.monotonic() + min(budget_seconds, _FAIR_SECONDS) <= until
+        if not has_time:
+            self.notes.append(f"{workload.name} was left out: the time was over")
+        return has_time
+
     @staticmethod
     def _site() -> Site:
         return Site(files=PAGE_FILES, is_swift=True, start_seconds=_SITE_SECONDS)
@@ -268,11 +283,7 @@ class _Suite:
         budget_seconds: float,
         run_seconds: float = RUN_SECONDS,
     ) -> None:
-        # What even a quick bench must decide is begun as late as it can end.
-        is_needed = self._is_quick and workload.name == "latency"
-        until = self._deadline if is_needed else self._until
-        if time.monotonic() + min(budget_seconds, _FAIR_SECONDS) > until:
-            self.notes.append(f"{workload.name} was left out: the time was over")
+        if not self._has_time(workload, budget_seconds):
             return
         rounds = run_rounds(
             arms,

@@ -102,12 +102,15 @@ class Trials:
         self._tell(f"experiment: {what}")
         line = msgspec.json.encode(job)
         module = "downloader.bench.experiments"
-        left_seconds = max(_LEAST_SECONDS, self._deadline - time.monotonic())
-        seconds = min(_TRIAL_SECONDS, left_seconds)
         try:
-            with Child(module, line, what, seconds) as child:
+            with Child(module, line, what, self._left_seconds()) as child:
                 child.prepare()
-                return msgspec.json.decode(child.measure(), type=kind)
+                found = child.measure(self._left_seconds())
+                return msgspec.json.decode(found, type=kind)
         except BenchError as error:
             self.failures.append(str(error))
             return None
+
+    def _left_seconds(self) -> float:
+        left_seconds = max(_LEAST_SECONDS, self._deadline - time.monotonic())
+        return min(_TRIAL_SECONDS, left_seconds)

@@ -22,8 +22,8 @@ class Computing(msgspec.Struct, frozen=True, kw_only=True):
         workers: How many threads, processes and child programs there were each.
         seconds: By mechanism, the wall time.
         utilisation: CPU seconds that its workers had in each second of the wall's.
-        two_at_once: The share of the time during which at least two of its workers were
-            seen to run at the same moment.
+        two_at_once: Of the time during which any of its workers was seen to run, the
+            share during which at least two were.
         all_at_once: The same of all of them.
         others: How many cores other programs had during each of them; empty where the
             system does not tell.
