@@ -36,6 +36,9 @@ __all__ = ["BenchError", "Child", "serve"]
 
 _READY = b"ready\n"
 _GO = b"go\n"
+# A socket's path has 107 bytes at most, 103 on macOS; `/pymp-xxxxxxxx/listener-xxxxxxxx`
+# comes behind this.
+_LONGEST_SCRATCH = 70
 
 
 class BenchError(DownloaderError):
@@ -67,6 +70,9 @@ class Child:
         self._seconds = seconds
 
     def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="downloader-", ignore_cleanup_errors=True
+        )
         self._complaints = tempfile.TemporaryFile()
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, this package
             # -P: a file in the current folder must not stand in for a module.
@@ -74,7 +80,7 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._complaints,
-            env=_environment(),
+            env=_environment(self._scratch.name),
             start_new_session=True,
         )
         return self
@@ -91,6 +97,7 @@ class Child:
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
+        self._scratch.cleanup()
 
     @property
     def pid(self) -> int:
@@ -160,11 +167,18 @@ class Child:
             self._process.kill()
 
 
-def _environment() -> dict[str, str]:
-    """The environment in which the child finds this very package."""
+def _environment(scratch: str) -> dict[str, str]:
+    """The environment in which the child finds this very package.
+
+    Its temporary files go with it: killed, it could not remove what `multiprocessing`
+    put there. But the name of a socket in that folder must not get too long.
+    """
     here = str(Path(__file__).resolve().parents[2])
     path = [here, os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    found = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    if len(os.fsencode(scratch)) <= _LONGEST_SCRATCH:
+        found["TMPDIR"] = scratch
+    return found
 
 
 def serve(prepare: Callable[[bytes], Callable[[], bytes]]) -> None:

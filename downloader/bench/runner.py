@@ -193,7 +193,7 @@ class _Stand:
             line = self._child.measure(seconds)
         report = msgspec.json.decode(line, type=CellReport)
         before, peak, workers = self._before_bytes, memory.peak_bytes, self._arm.workers
-        if report.startup_seconds is None and self._arm.job.work is None:
+        if not self._is_single_block and report.startup_seconds is None:
             # Other arms' processes have come since, which share pages with this one's.
             before = peak = None
         return _sample(report, number, before, peak, workers)

@@ -5,6 +5,7 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 import msgspec
@@ -20,6 +21,8 @@ from downloader.bench.arms import (
     worker_counts,
 )
 from downloader.bench.child import BenchError, Child
+from downloader.bench.experiments.job import ExperimentJob
+from downloader.bench.experiments.starting import start_methods
 from downloader.bench.load import LoadJob, generate
 from downloader.bench.memory import can_tell, tree_bytes
 from downloader.bench.open_session import OpenSession
@@ -144,6 +147,27 @@ def test_a_child_that_takes_too_long_is_ended():
         pytest.raises(BenchError, match=re.escape("longer than 0.001 s")),
     ):
         child.prepare()
+
+
+@pytest.mark.skipif("forkserver" not in start_methods(), reason="needs a fork server")
+@pytest.mark.skipif(not can_tell(), reason="needs /proc/PID/smaps_rollup (Linux)")
+def test_what_a_killed_fork_server_leaves_goes_with_its_child():
+    job = msgspec.json.encode(ExperimentJob(name="memory", workers=1))
+
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp") as scratch,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr("tempfile.tempdir", scratch)
+        patch.setenv("TMPDIR", scratch)
+        with Child("downloader.bench.experiments", job, "this", SECONDS) as child:
+            child.prepare()
+            child.measure()
+            during = os.listdir(scratch)
+        left = os.listdir(scratch)
+
+    assert during
+    assert left == []
 
 
 def test_leaving_a_child_ends_it():

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from downloader.bench.memory import can_tell
 from downloader.bench.result import Mode, read_json
 from downloader.cli import main
 
@@ -61,6 +62,7 @@ def test_the_users_list_is_fetched_by_each_strategy(capsys, workdir, site):
         ("threads", 3, 2),
     ]
     assert all(s.files == 5 and not s.failed for c in result.cells for s in c.samples)
+    assert all(c.memory_bytes is not None for c in result.cells) == can_tell()
     assert "YOUR LIST (5 files" in told.out
     assert "bench.json" in told.err
     assert "Traceback" not in told.err
