@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downloader.bench.statistics import (
@@ -48,6 +48,7 @@ def test_no_value_is_no_estimate():
         estimate([])
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=12))
 def test_an_interval_holds_its_median_and_stays_within_the_values(values):
     told = estimate(values)
