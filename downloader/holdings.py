@@ -134,6 +134,11 @@ class Holdings:
         """False while so many files are being read that no more should be asked for."""
         return self._inspector.has_room
 
+    @property
+    def commit_seconds(self) -> float:
+        """How long its callers have waited for the record to be committed."""
+        return 0.0 if self._manifest is None else self._manifest.commit_seconds
+
     def look(self, entry: Entry) -> Found:
         """What to do about a request; its intent is recorded if it is to be fetched."""
         if self._is_unheard_of(entry.path):

@@ -117,6 +117,7 @@ class Manifest:
         self._before_commit = before_commit
         self._rows: list[tuple[str, tuple[object, ...]]] = []
         self._flushed_at = time.monotonic()
+        self.commit_seconds = 0.0
         self._busy_since: float | None = None
         self._is_closed = False
         self.intends = False
@@ -229,6 +230,12 @@ class Manifest:
         now = self._flushed_at = time.monotonic()
         if not self._rows:
             return
+        try:
+            self._commit(now, is_last=is_last)
+        finally:
+            self.commit_seconds += time.monotonic() - now
+
+    def _commit(self, now: float, *, is_last: bool) -> None:
         self._before_commit()
         try:
             with self._connection:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from downloader.policy.bound import Bound
+
 __all__ = ["Report", "Rows", "Summary"]
 
 _FAILURES_SHOWN = 5
@@ -85,6 +87,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             no rows.
         manifest_complete: False if the folder's record could not be written to its end.
         stopped_because: Why the run ended early without a signal, or None.
+        bound: What bound the run, with evidence and advice; None if it was too short to
+            tell.
     """
 
     strategy: str
@@ -115,6 +119,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     list_complete: bool = True
     manifest_complete: bool = True
     stopped_because: str | None = None
+    bound: Bound | None = None
 
 
 class Report:
@@ -185,6 +190,8 @@ class Report:
             lines += self._failure_lines()
         if _is_cut_short(summary) or not summary.list_complete:
             lines.append(f"  {_interruption(summary)}")
+        if summary.bound is not None:
+            lines.append(f"  {summary.bound.text}")
         return "\n".join(lines)
 
     def failures_text(self) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from downloader.bounds import Bounds
 from downloader.errors import ManifestError
+from downloader.gauge import Gauge
 from downloader.holdings import Found, Holdings
 from downloader.intake import Intake
 from downloader.ledger import Ledger
@@ -44,6 +45,7 @@ from downloader.planning import (
 )
 from downloader.policy import digests
 from downloader.policy.frontier import Frontier
+from downloader.policy.occupancy import Hold
 from downloader.policy.redaction import redact_secrets
 from downloader.policy.standing import UNKNOWN_FILE, Action
 from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
@@ -54,6 +56,7 @@ from downloader.tally import Tally
 
 if TYPE_CHECKING:
     from downloader.models import Entry, Fact, Request, Saved, WorkerUsage
+    from downloader.policy.bound import Bound
     from downloader.progress import Progress
     from downloader.settings import Settings
     from downloader.sources import Feed, Sink
@@ -123,6 +126,12 @@ class Session:
         )
         self._frontier = Frontier(make_limits(settings))
         self._tally = Tally()
+        self._gauge = Gauge(
+            self._strategy_name,
+            self._workers,
+            settings,
+            has_processes=self._strategy_class.has_worker_processes,
+        )
         self._usage: list[WorkerUsage] = []
         self._list_complete = True
         self._sinks: dict[int, list[Sink]] = {}
@@ -303,6 +312,13 @@ class Session:
             attempts := self._frontier.take(now, strategy.batch)
         ):
             strategy.start(attempts)
+        self._gauge.turn(now, self._frontier.in_flight, self._hold())
+
+    def _hold(self) -> Hold:
+        """What keeps workers idle now, if any are."""
+        hold = self._frontier.hold
+        is_waiting = not self._feed.is_done or self._holdings.pending
+        return Hold.LIST if hold is Hold.NOTHING and is_waiting else hold
 
     def _wait_seconds(self) -> float:
         """How long nothing but a fact can change what there is to do."""
@@ -370,7 +386,8 @@ class Session:
             return
         assert lead is not None
         self._progress.ended(lead)
-        self._tally.result(result)
+        self._gauge.begin(result)
+        self._tally.result(result, verdict.ticket.entry.host)
         match verdict:
             case Finished(ticket, saved, failure):
                 self._conclude(ticket, saved, failure, ticket.received_bytes)
@@ -463,6 +480,8 @@ class Session:
     # The end
 
     def _finish(self) -> None:
+        if self._stopped_at is None:
+            self._gauge.turn(time.monotonic(), 0, Hold.NOTHING)
         self._close_strategy(GRACE_SECONDS)
         # Of these a worker that was ended by force may have put the file in place.
         unsettled = self._frontier.paths_in_flight()
@@ -522,6 +541,7 @@ class Session:
     def _close_strategy(self, grace_seconds: float) -> None:
         if self._strategy is not None:
             strategy, self._strategy = self._strategy, None
+            self._gauge.look_at_workers(strategy.usage())
             strategy.close(0.0 if self._is_abandoned else grace_seconds)
             self._usage = strategy.usage()
 
@@ -548,8 +568,18 @@ class Session:
             list_complete=self._list_complete,
             manifest_complete=self._holdings.is_recorded,
             stopped_because=self._stopped_because,
+            bound=self._bound,
         )
         return Report(self._ledger, summary, self._settings.output)
+
+    def _bound(self, seconds: float, cpu_seconds: float) -> Bound | None:
+        return self._gauge.bound(
+            self._tally.times,
+            self._usage,
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
+            commit_seconds=self._holdings.commit_seconds,
+        )
 
 
 def _outcome(

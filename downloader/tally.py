@@ -8,15 +8,19 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from downloader.models import STOPPED, ErrorKind, Status
+from downloader.models import STOPPED, ErrorKind, Status, http_kind
+from downloader.policy.crowding import Crowding
 from downloader.report import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from downloader.models import AttemptResult, Outcome, WorkerUsage
+    from downloader.policy.bound import Bound
 
 _MIB = 1 << 20
+# A server's words for too much at once.
+_REFUSALS = frozenset({http_kind(429), http_kind(503)})
 # Failures that are nobody's: a file of the user's was left alone, or there was no time.
 _UNTRIED = (ErrorKind.EXISTS.value, *(kind.value for kind in STOPPED))
 
@@ -48,6 +52,53 @@ class Quantiles:
         return None
 
 
+class Times:
+    """Where the time of all attempts went, summed up, and how busy hosts answered.
+
+    Attributes:
+        attempts: How many there were.
+        refused: How many of them were answered 429 or 503.
+        network_seconds: Connecting, TLS, the first byte, the body.
+        first_byte_seconds: Of these: for the first byte.
+        paused_seconds: Held back by a rate.
+        store_seconds: Hashing and storing.
+    """
+
+    __slots__ = (
+        "attempts",
+        "crowding",
+        "first_byte_seconds",
+        "network_seconds",
+        "paused_seconds",
+        "refused",
+        "store_seconds",
+    )
+
+    def __init__(self) -> None:
+        self.attempts = self.refused = 0
+        self.network_seconds = self.first_byte_seconds = 0.0
+        self.paused_seconds = self.store_seconds = 0.0
+        self.crowding = Crowding()
+
+    def add(self, result: AttemptResult, host: str | None = None) -> None:
+        """Take in an attempt; of one without a host no answer is compared."""
+        self.attempts += 1
+        failure = result.failure
+        if failure is not None and failure.kind in _REFUSALS:
+            self.refused += 1
+        phases = result.phases
+        if phases is None:
+            return
+        first_byte = phases.first_byte_seconds
+        before = phases.connect_seconds + phases.tls_seconds
+        self.network_seconds += before + first_byte + phases.body_seconds
+        self.first_byte_seconds += first_byte
+        self.paused_seconds += phases.paused_seconds
+        self.store_seconds += phases.store_seconds
+        if host is not None and failure is None and not result.hops:
+            self.crowding.add(host, phases.began_at + before, first_byte)
+
+
 class Tally:
     """Counts attempts and outcomes, and makes the summary."""
 
@@ -63,14 +114,22 @@ class Tally:
         self._received_bytes = 0
         self._attempts = 0
         self._retries = 0
+        self.times = Times()
 
     def helped(self, result: AttemptResult) -> None:
         """Take in what an attempt brought to a file that others finish."""
         self._received_bytes += result.received_bytes
+        self.times.add(result)
 
-    def result(self, result: AttemptResult) -> None:
-        """Count an attempt's end."""
+    def result(self, result: AttemptResult, host: str = "") -> None:
+        """Count an attempt's end.
+
+        Args:
+            result: What it brought.
+            host: The host and port that its line names.
+        """
         self._received_bytes += result.received_bytes
+        self.times.add(result, host)
         if result.saved is not None:
             self._latency.add(result.seconds)
 
@@ -110,8 +169,13 @@ class Tally:
         list_complete: bool,
         manifest_complete: bool,
         stopped_because: str | None = None,
+        bound: Callable[[float, float], Bound | None] = lambda _, __: None,
     ) -> Summary:
-        """The figures as they stand now."""
+        """The figures as they stand now.
+
+        `bound` is asked, with the run's length and its own CPU seconds, what bound it;
+        the others are as in `Summary`.
+        """
         usage = list(usage)
         seconds = time.perf_counter() - self._began
         cpu_seconds = time.process_time() - self._cpu_began
@@ -147,4 +211,5 @@ class Tally:
             list_complete=list_complete,
             manifest_complete=manifest_complete,
             stopped_because=stopped_because,
+            bound=bound(seconds, cpu_seconds),
         )

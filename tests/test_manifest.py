@@ -337,6 +337,17 @@ def test_rows_wait_while_another_program_holds_the_file(manifest):
     assert stored(manifest, "url") == [("http://h/1",), ("http://h/2",)]
 
 
+def test_it_tells_how_long_its_commits_took(record):
+    slow = Manifest(record, before_commit=lambda: time.sleep(0.05))
+    with contextlib.closing(slow) as manifest:
+        manifest.flush()
+        assert manifest.commit_seconds == 0
+        manifest.add(entry(1), outcome(1), SAVED)
+        manifest.flush()
+
+        assert manifest.commit_seconds >= 0.05
+
+
 def test_a_flush_waits_for_another_program_but_a_moment():
     # Transfers and signals wait with it; close() has nobody to hold up.
     assert module.BUSY_SECONDS <= 0.2

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from downloader.models import Outcome, Status
+from downloader.policy.bound import Bound
 from downloader.report import Report, Summary
 
 SAVED = Outcome(
@@ -204,6 +205,14 @@ def test_its_repr_shows_the_counts():
 
 
 # For people
+
+
+def test_the_text_ends_with_what_bound_the_run():
+    bound = Bound("IO-bound", "waiting 96 %", "-j 9 would help")
+    lines = reported(SAVED, bound=bound, stopped_because="enough").text().splitlines()
+
+    assert lines[-1] == "  IO-bound: waiting 96 %; -j 9 would help"
+    assert reported(GONE, bound=bound).failures_text().count("IO-bound") == 0
 
 
 def test_the_text_says_what_matters():

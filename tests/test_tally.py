@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downloader.models import AttemptResult, Outcome, Saved, Status, WorkerUsage
+from downloader.models import (
+    AttemptResult,
+    Failure,
+    Outcome,
+    Phases,
+    Saved,
+    Status,
+    WorkerUsage,
+)
+from downloader.policy.bound import Bound
 from downloader.tally import Quantiles, Tally
 
 SAVED = Saved(3, "ab" * 32, True, None, None, 0)
@@ -106,6 +115,43 @@ def test_what_came_over_the_network_counts_even_if_it_was_lost():
     assert found.received_bytes == 103
     assert found.mib_per_second == pytest.approx(103 / 2**20 / found.seconds)
     assert found.latency_p50_seconds == pytest.approx(0.5, rel=0.006)
+
+
+def test_the_times_of_all_attempts_are_summed_up():
+    tally = Tally()
+    phases = Phases(7.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    tally.result(AttemptResult(1, saved=SAVED, phases=phases), "h:80")
+    tally.result(AttemptResult(2, failure=Failure("http_503", "busy"), phases=phases))
+    tally.helped(AttemptResult(3, has_helped=True, phases=phases))
+    tally.result(AttemptResult(4, failure=Failure("worker_lost", "killed")))
+    times = tally.times
+
+    assert (times.attempts, times.refused) == (4, 1)
+    assert times.network_seconds == 3 * (1 + 2 + 3 + 4)
+    assert (times.first_byte_seconds, times.paused_seconds) == (9, 15)
+    assert times.store_seconds == 18
+
+
+def test_only_good_answers_of_a_host_are_compared():
+    tally = Tally()
+    phases = Phases(7.0, 1.0, 2.0, 3.0)
+    tally.result(AttemptResult(1, saved=SAVED, phases=phases), "h:80")
+    tally.result(
+        AttemptResult(2, failure=Failure("http_429", "no"), phases=phases), "i"
+    )
+    tally.result(AttemptResult(3, saved=SAVED, hops=1, phases=phases), "j")
+    tally.helped(AttemptResult(4, has_helped=True, phases=phases))
+
+    assert tally.times.crowding._hosts == {"h:80": [(10.0, 3.0)]}
+
+
+def test_what_bound_the_run_is_asked_with_its_length_and_its_cpu_time():
+    asked = []
+    found = summary(Tally(), bound=lambda *of: asked.append(of) or Bound("mixed", "x"))
+
+    assert found.bound == Bound("mixed", "x")
+    ((seconds, cpu_seconds),) = asked
+    assert (seconds, cpu_seconds) == (found.seconds, found.cpu_seconds)
 
 
 def test_an_attempt_without_a_file_has_no_latency():

@@ -32,6 +32,7 @@ from downloader.models import (
 from downloader.policy import retry, urls
 from downloader.policy.breaker import Breakers, State
 from downloader.policy.hosts import Host, Slot
+from downloader.policy.occupancy import Hold
 from downloader.policy.ticket import (
     Finished,
     GivenUp,
@@ -94,6 +95,7 @@ class Frontier:
         self._in_flight: dict[int, tuple[Ticket, Slot]] = {}
         self._breakers = Breakers(limits.host_failures)
         self._doomed: list[Host] = []
+        self._pauses = 0
         self.resting: list[tuple[Failure, float]] = []
         self._serial = count()
         self._held = 0
@@ -114,6 +116,13 @@ class Frontier:
     def spilled(self) -> int:
         """Requests that the caller keeps elsewhere."""
         return self._spilled
+
+    @property
+    def hold(self) -> Hold:
+        """What keeps slots idle when `take` has nothing to give."""
+        if self._held + self._spilled <= len(self._in_flight):
+            return Hold.NOTHING
+        return Hold.PAUSES if self._pauses or not self._queued else Hold.LIMITS
 
     @property
     def is_empty(self) -> bool:
@@ -398,7 +407,7 @@ class Frontier:
         self._hosts.clear()
         self._parched.clear()
         self._ready.clear()
-        self._held = self._spilled = self._queued = 0
+        self._held = self._spilled = self._queued = self._pauses = 0
 
     def _host(self, key: str) -> Host:
         host = self._hosts.get(key)
@@ -472,6 +481,7 @@ class Frontier:
             _, _, host, ticket = heappop(self._timers)
             if ticket is None:
                 host.pauses -= 1
+                self._pauses -= 1
                 self._refresh(host)
             else:
                 self._enqueue(host, ticket, first=True)
@@ -543,4 +553,5 @@ class Frontier:
     def _pause(self, host: Host, until: float) -> None:
         host.paused_until = max(host.paused_until, until)
         host.pauses += 1
+        self._pauses += 1
         heappush(self._timers, (host.paused_until, next(self._serial), host, None))

@@ -149,7 +149,10 @@ class Patience:
             secured = min(secured, connect)
             connect, tls = connect - secured, tls + secured
         if paused or stored:
-            body = max(0.0, body - paused - stored)
+            # Pauses may overlap, or be cut short.
+            stored = min(stored, body)
+            paused = min(paused, body - stored)
+            body -= paused + stored
         return Phases(
             self._began_at, connect, tls, first_byte, body, paused, work + stored
         )

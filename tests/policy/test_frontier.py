@@ -33,6 +33,7 @@ from downloader.policy.frontier import (
     Retrying,
     Verdict,
 )
+from downloader.policy.occupancy import Hold
 from downloader.policy.retry import RetryRules
 
 A, B, C = "a.test:80", "b.test:80", "c.test:80"
@@ -98,6 +99,43 @@ def judge(
         partial=partial,
     )
     return made.judge(result, now, jitter)
+
+
+class TestHold:
+    def test_what_stands_ready_is_held_by_the_hosts_limit(self) -> None:
+        made = frontier(A, A, per_host=1)
+        first = take_one(made)
+
+        assert made.hold is Hold.LIMITS
+        judge(made, first)
+        take_one(made)
+        assert made.hold is Hold.NOTHING
+
+    def test_what_waits_for_another_try_is_held_by_its_pause(self) -> None:
+        made = frontier(A)
+        judge(made, take_one(made), CONNECT)
+
+        assert made.hold is Hold.PAUSES
+
+    def test_a_paused_host_holds_what_it_has_ready(self) -> None:
+        made = frontier(A, A, A, per_host=1)
+        judge(made, take_one(made), wish(5.0))
+
+        assert take_all(made, now=1.0) == []
+        assert made.hold is Hold.PAUSES
+        take_one(made, now=6.0)
+        assert made.hold is Hold.LIMITS
+
+    def test_what_was_spilled_waits_as_well(self) -> None:
+        made = frontier(A, per_host=1)
+        made.add(entry(A, 1))
+        made.spill(A)
+        take_one(made)
+
+        assert made.hold is Hold.LIMITS
+
+    def test_without_anything_there_is_no_hold(self) -> None:
+        assert frontier().hold is Hold.NOTHING
 
 
 class TestTurns:

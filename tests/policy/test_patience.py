@@ -257,7 +257,7 @@ class TestPhases:
         clock.receiving(100.0)
         clock.paused(50.0, 150.0)
 
-        assert clock.phases(101.0).body_seconds == 0.0
+        assert clock.phases(101.0) == Phases(100.0, paused_seconds=1.0)
 
     def test_the_handshake_is_bounded_together_with_the_connection(self) -> None:
         clock = patience()

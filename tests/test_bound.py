@@ -1,0 +1,61 @@
+"""Runs that are made to be bound by one thing each are called by that."""
+
+import json
+
+import bound_cases
+import pytest
+
+from downloader import fetch
+from downloader.cli import main
+from downloader.policy.bound import Bound
+
+# Loops and threads alone: what processes cost to start would be most of such short runs.
+CASES = [
+    pytest.param(strategy, case, id=f"{strategy}-{case.name}")
+    for strategy in ("threads", "asyncio", "curl")
+    for case in bound_cases.cases(strategy)
+]
+
+
+@pytest.mark.parametrize(("strategy", "case"), CASES)
+def test_a_run_is_called_by_what_bounds_it(strategy, case):
+    with bound_cases.slowed(case, is_real=False) as output:
+        bound = bound_cases.bound(case, strategy, output)
+
+    assert bound is not None
+    assert bound.word == case.word, bound.text
+
+
+@pytest.mark.parametrize("strategy", ["multicore", "processes"])
+def test_worker_processes_are_measured_too(strategy, tmp_path):
+    case, *_ = bound_cases.cases(strategy, scale=2)
+    bound = bound_cases.bound(case, strategy, str(tmp_path / "out"))
+
+    assert bound is not None
+    assert bound.word == case.word, bound.text
+
+
+def test_a_run_too_short_to_tell_says_nothing(odd, tmp_path):
+    with fetch([odd.url("ok/1")], output=str(tmp_path)) as report:
+        assert report.summary.bound is None
+        assert "-bound" not in report.text()
+
+
+def test_the_command_says_it_last_and_writes_it_down(odd, workdir, capsys):
+    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 33)]
+    arguments = ["fetch", *urls, "--report", "report.json", "-x", "none", "-j", "2"]
+    status = main([*arguments, "-s", "threads"])
+    line = capsys.readouterr().err.splitlines()[-1]
+    bound = json.loads((workdir / "report.json").read_text())["summary"]["bound"]
+
+    assert status == 0
+    assert line.startswith("  IO-bound: waiting on the network ")
+    assert line == f"  {Bound(**bound).text}"
+
+
+def test_a_quiet_command_does_not_say_it(odd, workdir, capsys):
+    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 33)]
+    status = main(["fetch", *urls, "-q", "-x", "none", "-j", "2"])
+
+    assert status == 0
+    assert capsys.readouterr().err == ""
