@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from downloader.models import AttemptResult, Outcome, WorkerUsage
+    from downloader.policy.goodput import Choices
 
 _MIB = 1 << 20
 # Failures that are nobody's: a file of the user's was left alone, or there was no time.
@@ -110,6 +111,7 @@ class Tally:
         list_complete: bool,
         manifest_complete: bool,
         stopped_because: str | None = None,
+        auto: Choices | None = None,
     ) -> Summary:
         """The figures as they stand now."""
         usage = list(usage)
@@ -147,4 +149,5 @@ class Tally:
             list_complete=list_complete,
             manifest_complete=manifest_complete,
             stopped_because=stopped_because,
+            auto=auto,
         )
