@@ -254,7 +254,8 @@ OPTIONS: tuple[Option, ...] = (
         "choice",
         default="default",
         purpose="run the downloads by NAME: serial, threads, processes, subprocess, asyncio, "
-        "curl or multicore; the default is curl where it is installed, else asyncio",
+        "curl, multicore, or auto, which finds out on the way; the default is curl where it "
+        "is installed, else asyncio",
         flags=("-s", "--strategy"),
         metavar="NAME",
         choices=(
@@ -266,6 +267,7 @@ OPTIONS: tuple[Option, ...] = (
             "asyncio",
             "curl",
             "multicore",
+            "auto",
         ),
     ),
     Option(
@@ -312,7 +314,7 @@ OPTIONS: tuple[Option, ...] = (
         "http2",
         "bool",
         default=False,
-        purpose="speak HTTP/2 with https servers that do (curl and multicore only)",
+        purpose="speak HTTP/2 with https servers that do (curl, multicore and auto only)",
         flags=("--http2",),
     ),
     Option(
@@ -320,7 +322,7 @@ OPTIONS: tuple[Option, ...] = (
         "bool",
         default=False,
         purpose="try HTTP/3 over QUIC with https servers, HTTP/2 and 1.1 where it fails "
-        "(curl and multicore only)",
+        "(curl, multicore and auto only)",
         flags=("--http3",),
     ),
     Option(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from downloader.settings import Settings
 
 logger = Log(__name__)
-NEWER_HTTP = frozenset({"curl", "multicore"})
+NEWER_HTTP = frozenset({"curl", "multicore", "auto"})
 
 
 def choose_strategy(settings: Settings) -> str:

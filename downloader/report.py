@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from downloader.policy.bound import Bound
+    from downloader.policy.goodput import Choices
 
 __all__ = ["Report", "Rows", "Summary"]
 
@@ -58,7 +59,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         strategy: The strategy's name.
-        workers: How many it had.
+        workers: How many it had; with `auto`, the bound at the end.
         per_host: The limit of transfers at a time for one host, None for no limit.
         started_at: An aware UTC datetime.
         seconds: The run's length by the clock on the wall.
@@ -89,6 +90,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         stopped_because: Why the run ended early without a signal, or None.
         bound: What bound the run, with evidence and advice; None if it was too short to
             tell.
+        auto: What the strategy `auto` tried, decided and why; None with any other.
     """
 
     strategy: str
@@ -120,6 +122,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     manifest_complete: bool = True
     stopped_because: str | None = None
     bound: Bound | None = None
+    auto: Choices | None = None
 
 
 class Report:
@@ -378,6 +381,14 @@ def _details(summary: Summary, counts: Iterator[tuple[str, int]]) -> Iterator[st
     costs.append(f"CPU {wording.duration(summary.cpu_seconds)}")
     costs.append(f"memory {wording.size(summary.peak_memory_bytes)}")
     yield "  " + " · ".join(costs)
+    if summary.auto is not None:
+        yield f"  auto: {_choice(summary.auto)}"
+
+
+def _choice(auto: Choices) -> str:
+    kept = sum(one.is_kept for one in auto.decisions)
+    trials = f" ({len(auto.decisions)} tried, {kept} kept)" if auto.decisions else ""
+    return f"kept {auto.strategy} with {auto.workers:,} at once{trials}: {auto.why}"
 
 
 def _latency(summary: Summary) -> Iterator[str]:

@@ -50,13 +50,14 @@ from downloader.policy.redaction import redact_secrets
 from downloader.policy.standing import UNKNOWN_FILE, Action
 from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
 from downloader.report import Report
-from downloader.strategies.contract import load
+from downloader.strategies.contract import choices_of, load
 from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
 
 if TYPE_CHECKING:
     from downloader.models import Entry, Fact, Request, Saved, WorkerUsage
     from downloader.policy.bound import Bound
+    from downloader.policy.goodput import Choices
     from downloader.progress import Progress
     from downloader.settings import Settings
     from downloader.sources import Feed, Sink
@@ -133,6 +134,7 @@ class Session:
             has_processes=self._strategy_class.has_worker_processes,
         )
         self._usage: list[WorkerUsage] = []
+        self._choices: Choices | None = None
         self._list_complete = True
         self._sinks: dict[int, list[Sink]] = {}
         self._stop_signal: int | None = None
@@ -544,6 +546,7 @@ class Session:
             self._gauge.look_at_workers(strategy.usage())
             strategy.close(0.0 if self._is_abandoned else grace_seconds)
             self._usage = strategy.usage()
+            self._choices = choices_of(strategy)
 
     def _abort(self) -> None:
         """Something broke: leave no worker, no bar and no lock behind."""
@@ -559,7 +562,7 @@ class Session:
         self._progress.close()
         summary = self._tally.summary(
             strategy=self._strategy_name,
-            workers=self._workers,
+            workers=self._choices.workers if self._choices else self._workers,
             per_host=self._settings.per_host,
             duplicates=self._ledger.duplicates,
             usage=self._usage,
@@ -569,6 +572,7 @@ class Session:
             manifest_complete=self._holdings.is_recorded,
             stopped_because=self._stopped_because,
             bound=self._bound,
+            auto=self._choices,
         )
         return Report(self._ledger, summary, self._settings.output)
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from downloader.models import AttemptResult, Outcome, WorkerUsage
     from downloader.policy.bound import Bound
+    from downloader.policy.goodput import Choices
 
 _MIB = 1 << 20
 # A server's words for too much at once.
@@ -170,6 +171,7 @@ class Tally:
         manifest_complete: bool,
         stopped_because: str | None = None,
         bound: Callable[[float, float], Bound | None] = lambda _, __: None,
+        auto: Choices | None = None,
     ) -> Summary:
         """The figures as they stand now.
 
@@ -212,4 +214,5 @@ class Tally:
             manifest_complete=manifest_complete,
             stopped_because=stopped_because,
             bound=bound(seconds, cpu_seconds),
+            auto=auto,
         )

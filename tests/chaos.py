@@ -42,6 +42,7 @@ STRATEGIES = (
     "asyncio",
     "curl",
     "multicore",
+    "auto",
 )
 HAS_WORKERS = ("processes", "subprocess", "multicore")
 KILLS = ("parent", "parent", "parent", "worker", "worker", "stop", "stop-twice")

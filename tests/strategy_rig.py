@@ -12,11 +12,16 @@ from downloader.progress import Silent
 from downloader.session import Session
 from downloader.settings import Settings
 from downloader.sources import ReadyFeed, as_requests
-from downloader.strategies.contract import load
+from downloader.strategies.contract import NAMES, load
 from downloader.transfer.plan import Plan
 
 # What only worker processes have in their command line; the resource tracker has not.
 _WORKER_MARKS = ("multiprocessing.spawn", "strategies.child", "strategies.core")
+
+# Those that have worker processes from the first attempt on; `auto` may have some later.
+WITH_PROCESSES = [
+    name for name in NAMES if load(name).has_worker_processes and name != "auto"
+]
 
 
 def make_plan(root, **changes):

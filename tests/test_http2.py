@@ -11,7 +11,7 @@ from downloader.cli import main
 from downloader.strategies.contract import NAMES
 
 pytestmark = [*peers.needs("nginx", "nginx"), pytest.mark.usefixtures("workdir")]
-SPEAKERS = ("curl", "multicore")
+SPEAKERS = ("curl", "multicore", "auto")
 SIZES = (0, 1, 4_096, 300_000, 3_000_000)
 
 

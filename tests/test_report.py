@@ -17,6 +17,7 @@ import pytest
 
 from downloader.models import Outcome, Status
 from downloader.policy.bound import Bound
+from downloader.policy.goodput import Choices, decision
 from downloader.report import Report, Summary
 
 SAVED = Outcome(
@@ -470,3 +471,41 @@ def test_memory_does_not_grow_with_the_rows(tmp_path, outcome):
     assert passed == 200_000
     assert peak_bytes < 2**20
     assert len(re.findall(rb'"url"', path.read_bytes())) == 200_000
+
+
+CHOICES = Choices(
+    strategy="multicore",
+    workers=1000,
+    why="1.80 times what curl with 100 at once brought",
+    decisions=(
+        decision(0.9, "multicore", 1000, "1.80 times", is_kept=True),
+        decision(1.9, "multicore", 2000, "0.90 times", is_kept=False),
+    ),
+)
+
+
+def test_what_auto_kept_and_why_is_a_line_of_the_text():
+    summary = msgspec.structs.replace(ALL_THERE, strategy="auto", auto=CHOICES)
+
+    assert (
+        "auto: kept multicore with 1,000 at once (2 tried, 1 kept): "
+        "1.80 times what curl with 100 at once brought"
+    ) in Report(ListedRows(), summary, "out").text()
+
+
+def test_what_auto_did_not_try_is_not_counted():
+    choices = Choices(strategy="curl", workers=100, why="it was over")
+    summary = msgspec.structs.replace(ALL_THERE, strategy="auto", auto=choices)
+
+    assert "auto: kept curl with 100 at once: it was over" in (
+        Report(ListedRows(), summary, "out").text()
+    )
+
+
+def test_the_json_report_lists_what_auto_tried(tmp_path):
+    summary = msgspec.structs.replace(ALL_THERE, strategy="auto", auto=CHOICES)
+    Report(ListedRows(), summary, "out").write_json(tmp_path / "report.json")
+    written = json.loads((tmp_path / "report.json").read_text())["summary"]["auto"]
+
+    assert written["strategy"] == "multicore"
+    assert [one["is_kept"] for one in written["decisions"]] == [True, False]

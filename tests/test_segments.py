@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from chaos import CHILD_SECONDS, descendants, is_alive, is_worker
 from odd_exchange import body
-from strategy_rig import files_below, running
+from strategy_rig import WITH_PROCESSES, files_below, running
 
 from downloader import fetch
 from downloader.progress import Silent
-from downloader.strategies.contract import NAMES, default_workers, load
+from downloader.strategies.contract import NAMES, default_workers
 
 # An answer that was broken off counts until the server's next write to it.
 UNNOTICED = 1
@@ -27,7 +27,6 @@ SIZE = KIB << 10
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
 CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
 concurrent = pytest.mark.parametrize("strategy", CONCURRENT)
-WITH_PROCESSES = [name for name in NAMES if load(name).has_worker_processes]
 pytestmark = pytest.mark.usefixtures("workdir")
 OPTIONS = {
     "segments": 4,

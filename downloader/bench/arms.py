@@ -48,7 +48,8 @@ def choose_strategies(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
     """The strategies to compare, and what to say of those that are not installed.
 
     Args:
-        wanted: Their names; empty for all there are.
+        wanted: Their names; empty for all there are but `auto`, which is one of them in
+            the end.
 
     Raises:
         UsageError: One of the names is unknown, or was named and is not installed.
@@ -59,7 +60,8 @@ def choose_strategies(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
                 f"there is no strategy {name!r}; choose from {', '.join(NAMES)}"
             )
     chosen, notes = [], []
-    for name in dict.fromkeys(wanted or NAMES):
+    everything = (name for name in NAMES if name != "auto")
+    for name in dict.fromkeys(wanted or everything):
         try:
             load(name)
         except StrategyUnavailable as error:
@@ -77,6 +79,8 @@ def worker_counts(
     """The numbers of workers that a strategy is measured with."""
     if name == "serial":
         return (1,)
+    if name == "auto":  # it looks for the number by itself
+        return tuple(wanted) or (default_workers(name),)
     if not is_curve or (is_quick and not wanted):
         return (default_workers(name),)
     counts = wanted or sorted({*CURVE, default_workers(name)})

@@ -66,6 +66,11 @@ class _Children:
     def batch(self) -> int:
         return self._size.attempts
 
+    @property
+    def is_up(self) -> bool:
+        """True once every child has told of itself, which takes a few tenths of a second."""
+        return len(self._usage) >= len(self._children)
+
     def start(self, attempts: list[Attempt]) -> None:
         max(self._children, key=lambda child: child.room).take(attempts)
 
@@ -111,7 +116,8 @@ class _Children:
             child.order(frames.Order(bytes_per_second=share))
 
     def _take_in(self, child: _Child, told: frames.Facts, facts: list[Fact]) -> None:
-        self._fruitless = 0
+        if told.results or told.moved:  # that it has come up is no fruit yet
+            self._fruitless = 0
         child.settle(told.results)
         self._usage[told.usage.pid] = told.usage
         self._size.learn(told.results)

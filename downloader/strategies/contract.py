@@ -19,9 +19,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from downloader.errors import StrategyUnavailable
+from downloader.transfer import descriptors
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from downloader.models import Attempt, Fact, Failure, WorkerUsage
+    from downloader.policy.goodput import Choices
     from downloader.transfer.plan import Plan
 
 
@@ -33,7 +37,7 @@ class Strategy(Protocol):
     """
 
     name: ClassVar[str]
-    # True if other processes move the bytes: then a worker can be lost.
+    # True if other processes (may) move the bytes: then a worker can be lost.
     has_worker_processes: ClassVar[bool]
     # False if a transfer under way keeps `wait` from returning at once after `wake`.
     wakes_within_a_transfer: ClassVar[bool]
@@ -79,6 +83,13 @@ class Strategy(Protocol):
         ...
 
 
+def choices_of(strategy: Strategy) -> Choices | None:
+    """What a strategy that chooses among others has decided; None of any other."""
+    # Not by a protocol that can be checked: that loads `inspect`.
+    choices: Callable[[], Choices] | None = getattr(strategy, "choices", None)
+    return None if choices is None else choices()
+
+
 def usable_cores() -> int:
     """The cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
@@ -94,8 +105,13 @@ _HOMES = {
     "asyncio": ("downloader.strategies.event_loop", "EventLoop"),
     "curl": ("downloader.strategies.curl", "Curl"),
     "multicore": ("downloader.strategies.children", "Multicore"),
+    "auto": ("downloader.strategies.auto", "Auto"),
 }
 NAMES = tuple(_HOMES)
+
+
+# The most downloads at once that `auto` climbs to by itself.
+MOST_AUTO_WORKERS = 1_000
 
 
 def chosen(name: str) -> str:
@@ -110,7 +126,9 @@ def default_workers(name: str) -> int:
 
     An event loop waits for hundreds of connections at no cost. Threads that share one
     interpreter gain little beyond a few dozen. Processes pay with memory for each, and
-    a core runs two blocking ones well: one waits while the other works.
+    a core runs two blocking ones well: one waits while the other works. For `auto` it is
+    the bound: it begins with what the lightest has, and half of the files that may be
+    open are left for what it compares that with.
     """
     by_name = {
         "serial": 1,
@@ -119,6 +137,9 @@ def default_workers(name: str) -> int:
         "curl": 100,
         "multicore": 100,
     }
+    if name == "auto":
+        room = descriptors.most_workers(descriptors.A_TRANSFER) // 2
+        return max(by_name[chosen("default")], min(MOST_AUTO_WORKERS, room))
     return by_name.get(name) or max(2, 2 * usable_cores())
 
 

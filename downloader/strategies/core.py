@@ -49,7 +49,9 @@ def main() -> None:
         loop.wake()
 
     read_orders(orders, loop.limit, loop.cancel, take)
-    Core(loop, batches, Teller(facts)).run(order.lanes)
+    teller = Teller(facts)
+    teller.flush()  # tells the parent that it is ready
+    Core(loop, batches, teller).run(order.lanes)
 
 
 def load() -> type[Curl | EventLoop]:

@@ -262,7 +262,8 @@ def test_the_load_generator_counts_answers_and_bytes(site):
 
 
 def test_strategies_are_all_there_are_or_those_asked_for():
-    assert set(choose_strategies(())[0]) <= set(NAMES)
+    assert set(choose_strategies(())[0]) <= set(NAMES) - {"auto"}
+    assert choose_strategies(("auto",))[0] == ["auto"]
     assert choose_strategies(("threads", "serial", "threads"))[0] == [
         "threads",
         "serial",

@@ -19,6 +19,7 @@ import odd_raw
 import pytest
 from odd_server import OddServer, body
 from strategy_rig import (
+    WITH_PROCESSES,
     facts_until_results,
     files_below,
     is_alive,
@@ -35,7 +36,6 @@ from downloader.strategies.contract import NAMES, default_workers, load
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
 CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
-WITH_PROCESSES = [name for name in NAMES if load(name).has_worker_processes]
 
 
 # One run over all behaviours
@@ -220,7 +220,7 @@ HITS = {
     "/raw/redirect-empty": 21,
     "/raw/redirect-fragment": 21,
 }
-WITH_LIBCURL = ("curl", "multicore")
+WITH_LIBCURL = ("curl", "multicore", "auto")
 # libcurl only closes a connection on which more came than was declared, which may have
 # another reason: asked once more.
 HITS_VARY_WITH_LIBCURL = {"/raw/length-too-short", "/raw/no-content-with-content"}

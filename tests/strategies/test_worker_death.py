@@ -8,11 +8,17 @@ import textwrap
 
 import pytest
 from odd_server import body
-from strategy_rig import files_below, is_alive, running, wait_until, worker_pids
+from strategy_rig import (
+    WITH_PROCESSES,
+    files_below,
+    is_alive,
+    running,
+    wait_until,
+    worker_pids,
+)
 
-from downloader.strategies.contract import NAMES, load
+from downloader.strategies.contract import NAMES
 
-WITH_PROCESSES = [name for name in NAMES if load(name).has_worker_processes]
 with_processes = pytest.mark.parametrize("name", WITH_PROCESSES)
 
 SIZE = 100_000
