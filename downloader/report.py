@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from downloader.delivery import Sink
+    from downloader.timings import Timings
 
 __all__ = ["Report", "Rows", "Summary"]
 
@@ -36,6 +37,10 @@ class Rows(Protocol):
 
     def rows(self, errors_only: bool = False) -> Iterator[Outcome]:  # noqa: FBT001, FBT002 - the ledger's signature
         """Each row in the list's order, read lazily, from the start at every call."""
+        ...
+
+    def timings(self) -> Timings:
+        """What they say of time and size."""
         ...
 
     def __len__(self) -> int: ...
@@ -201,6 +206,10 @@ class Report:
             OSError: It cannot be written.
         """
         deliver(destination, self._write)
+
+    def timings(self) -> Timings:
+        """What the rows say of time and size; only as long as the report is open."""
+        return self._open_rows().timings()
 
     def close(self) -> None:
         """Give the rows up; the summary stays. Closing twice does no harm."""
