@@ -9,7 +9,8 @@ class Reader(HTMLParser):
     Attributes:
         facts: The figures at its head, by name.
         notes: The warnings.
-        blocks: The tables, by the heading above each; a row is a dict by column.
+        blocks: The tables, by the heading above each, " again" behind one that was there
+            before; a row is a dict by column.
         plots: How many there are.
         labels: All the texts in plots.
     """
@@ -47,6 +48,8 @@ class Reader(HTMLParser):
                 self.notes.append(text)
             case "h3":
                 self._title = text.partition("\n")[0].strip()
+                while self._title in self.blocks:
+                    self._title += " again"
                 self.blocks[self._title] = []
             case "text":
                 self.labels.append(text)

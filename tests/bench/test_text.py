@@ -11,7 +11,7 @@ from downloader.bench.result import (
     read_json,
     write_json,
 )
-from downloader.bench.text import as_text, number
+from downloader.bench.text import as_text
 from downloader.bench.verdicts import Evidence, judge
 
 
@@ -71,23 +71,6 @@ def test_columns_without_any_figure_are_left_out(result):
 
     assert "start s" not in heading
     assert "stage ms" not in heading
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (8.0, "8"),
-        (12345.6, "12,346"),
-        (123.4, "123"),
-        (12.34, "12.3"),
-        (1.234, "1.23"),
-        (0.1234, "0.123"),
-        (0.00123, "0.001"),
-    ],
-)
-def test_three_digits_count(value, text):
-    assert number(value) == text
 
 
 def test_a_result_survives_its_file(result, tmp_path):
