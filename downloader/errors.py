@@ -4,7 +4,8 @@
     ├── UsageError              the caller asked for something impossible
     │   ├── InvalidUrl          a text is no http or https URL
     │   ├── InvalidSettings     a flag, key or variable has a value that cannot be used
-    │   └── StrategyUnavailable a strategy's engine is not installed
+    │   ├── StrategyUnavailable a strategy's engine is not installed
+    │   └── PagesUnavailable    what draws pages with plots is not installed
     ├── TransportError          one attempt failed on the network; carries its kind
     ├── DiskError               a file could not be created, written or moved
     │   ├── PartLost            a part cannot be gone on with
@@ -27,6 +28,7 @@ __all__ = [
     "InvalidSettings",
     "InvalidUrl",
     "ManifestError",
+    "PagesUnavailable",
     "PartLost",
     "StrategyError",
     "StrategyUnavailable",
@@ -61,6 +63,10 @@ class InvalidSettings(UsageError):
 
 class StrategyUnavailable(UsageError):
     """A strategy whose engine is not installed; `message` names the extra to install."""
+
+
+class PagesUnavailable(UsageError):
+    """A page that cannot be made for want of libraries; `message` names the extra to install."""
 
 
 class TransportError(DownloaderError):

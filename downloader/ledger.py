@@ -22,14 +22,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from downloader.models import Entry, Outcome, Phases, Status
+from downloader.models import Entry, Outcome, Status
 from downloader.quick_hash import blake2b
 from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from downloader.models import Failure
+    from downloader.models import Failure, Phases
+    from downloader.timings import Timings
 
 # What SQLite may hold in memory before it writes to the file.
 CACHE_KIB = 16 << 10
@@ -83,21 +84,6 @@ class Admission(NamedTuple):
     kind: Kind
     seq: int
     first: int
-
-
-class TimedRow(NamedTuple):
-    """A row with what became of its time.
-
-    Attributes:
-        outcome: The row.
-        host: The host and port that its line names; None for a line without one.
-        phases: Those of its last attempt, with `began_at` in seconds since the run's
-            start; None if none was made, or its worker died.
-    """
-
-    outcome: Outcome
-    host: str | None
-    phases: Phases | None
 
 
 class Ledger:
@@ -261,24 +247,12 @@ class Ledger:
         for row in self._select(f"SELECT {_COLUMNS} FROM rows {condition}ORDER BY seq"):  # noqa: S608 - constants
             yield _outcome(row)
 
-    def timed_rows(self) -> Iterator[TimedRow]:
-        """Every row in the list's order with its host and its times, read lazily."""
+    def timings(self) -> Timings:
+        """What the rows say of time and size, as far as there are any."""
+        from downloader.timings import Timings
+
         self._flush()
-        for *row, host, began_at, connect, tls, first_byte, body, paused, store in (
-            self._select(f"SELECT {_COLUMNS}, host, {_PHASES} FROM rows ORDER BY seq")  # noqa: S608 - constants
-        ):
-            phases = None
-            if began_at is not None:
-                phases = Phases(
-                    began_at - self._began_at,  # type: ignore[operator] # columns as declared, here and below
-                    connect,  # type: ignore[arg-type]
-                    tls,  # type: ignore[arg-type]
-                    first_byte,  # type: ignore[arg-type]
-                    body,  # type: ignore[arg-type]
-                    paused,  # type: ignore[arg-type]
-                    store,  # type: ignore[arg-type]
-                )
-            yield TimedRow(_outcome(row), host, phases)  # type: ignore[arg-type]
+        return Timings(self._connection, self._began_at)
 
     def __len__(self) -> int:
         self._flush()

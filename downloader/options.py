@@ -494,10 +494,11 @@ OPTIONS: tuple[Option, ...] = (
         "report",
         "report",
         default=None,
-        purpose="write a report in JSON to FILE.json at the end; - is standard output",
+        purpose="write a report to FILE at the end: a page with plots if it ends in .html, "
+        "else JSON; - is standard output",
         flags=("--report",),
         group="output",
-        metavar="FILE.json",
+        metavar="FILE",
         words=("none",),
         is_trusted_only=True,
     ),

@@ -7,26 +7,27 @@ text and exiting are the command's.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import signal
-import sys
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import TYPE_CHECKING, Protocol, Self
 
 import msgspec
 
 from downloader import wording
+from downloader.delivery import deliver
 from downloader.models import STOPPED, ErrorKind, Outcome
 from downloader.policy.redaction import printable
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
     from types import TracebackType
 
+    from downloader.delivery import Sink
     from downloader.policy.bound import Bound
     from downloader.policy.goodput import Choices
+    from downloader.timings import Timings
 
 __all__ = ["Report", "Rows", "Summary"]
 
@@ -40,18 +41,15 @@ class Rows(Protocol):
         """Each row in the list's order, read lazily, from the start at every call."""
         ...
 
+    def timings(self) -> Timings:
+        """What they say of time and size."""
+        ...
+
     def __len__(self) -> int: ...
 
     def close(self) -> None:
         """Give the rows up; more than one call does no harm."""
         ...
-
-
-class _Sink(Protocol):
-    """What a report can be written to."""
-
-    def write(self, text: bytes, /) -> int: ...
-    def flush(self) -> None: ...
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,15 +214,11 @@ class Report:
         Raises:
             OSError: It cannot be written.
         """
-        path = os.fspath(destination)
-        if path == "-":
-            self._write_stdout()
-        elif os.path.exists(path) and not os.path.isfile(path):
-            # A rename would put a file in the place of /dev/null or a pipe.
-            with open(path, "wb") as stream:
-                self._write(stream)
-        else:
-            self._write_file(os.path.realpath(path))
+        deliver(destination, self._write)
+
+    def timings(self) -> Timings:
+        """What the rows say of time and size; only as long as the report is open."""
+        return self._open_rows().timings()
 
     def close(self) -> None:
         """Give the rows up; the summary stays. Closing twice does no harm."""
@@ -262,7 +256,7 @@ class Report:
             more = tried - wanted
             yield f"    and {more:,} more: --report FILE.json lists every one"
 
-    def _write(self, stream: _Sink) -> None:
+    def _write(self, stream: Sink) -> None:
         encode = msgspec.json.Encoder().encode
         stream.write(b'{"summary": ' + encode(_rounded(self.summary)))
         stream.write(b',\n"results": [')
@@ -271,43 +265,6 @@ class Report:
             stream.write(separator + encode(_row(outcome)))
             separator = b",\n"
         stream.write(b"\n]}\n")
-        stream.flush()
-
-    def _write_stdout(self) -> None:
-        if sys.stdout is None:  # as under pythonw
-            raise OSError("there is no standard output to write the report to")
-        sys.stdout.flush()
-        # A notebook's stdout takes text alone.
-        self._write(getattr(sys.stdout, "buffer", None) or _TextSink(sys.stdout))
-
-    def _write_file(self, path: str) -> None:
-        part = os.path.join(
-            os.path.dirname(path), f".report-{os.urandom(8).hex()}.part"
-        )
-        # `x` and not `tempfile`, whose mode 0600 would pass on to the report.
-        stream = open(part, "xb")  # noqa: SIM115 - the part must go if closing fails too
-        try:
-            with stream:
-                self._write(stream)
-                os.fsync(stream.fileno())
-            os.replace(part, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
-            raise
-
-
-class _TextSink:
-    """A text stream taken as one of bytes, as far as writing a report needs it."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: bytes, /) -> int:
-        return self._stream.write(text.decode())
-
-    def flush(self) -> None:
-        self._stream.flush()
 
 
 class _Row(msgspec.Struct, frozen=True, gc=False):

@@ -1,10 +1,14 @@
 """Made-up figures for tests of what a bench says of them."""
 
+from datetime import UTC, datetime
+
 from downloader.bench.cell import CellJob
-from downloader.bench.cells import make_cells
+from downloader.bench.cells import find_crossings, make_cells
 from downloader.bench.experiments.findings import Computing, Starting
-from downloader.bench.result import Machine, Sample, Workload
+from downloader.bench.mechanisms import ELSEWHERE
+from downloader.bench.result import BenchResult, Machine, Mode, Sample, Workload
 from downloader.bench.runner import Arm, Rounds
+from downloader.bench.verdicts import Evidence, judge
 
 MIB = 1 << 20
 NOISE = (0.98, 1.0, 1.02)
@@ -104,3 +108,88 @@ def starting(process_start=1e-2, process_switch=2e-5):
         switch_seconds={"thread": noisy(1e-5), "process": noisy(process_switch)},
         is_pinned=True,
     )
+
+
+_STAGES = (0.0, 0.002, 0.005, 0.01, 0.03)
+# Workers, cores that a CPU stage can have, and what a page costs beside it.
+_STAGED = {
+    "serial": (1, 1, 0.024),
+    "threads": (16, 1, 0.006),
+    "processes": (4, 2, 0.01),
+    "subprocess": (4, 2, 0.011),
+    "asyncio": (100, 1, 0.004),
+    "curl": (100, 1, 0.003),
+    "multicore": (100, 2, 0.006),
+}
+_CURVES = {
+    "serial": {1: 10.0},
+    "threads": {4: 2.6, 16: 0.7, 64: 0.3},
+    "processes": {4: 3.0, 16: 6.0},
+    "subprocess": {4: 2.9, 16: 5.5},
+    "asyncio": {4: 2.5, 16: 0.7, 64: 0.21, 100: 0.2},
+    "curl": {4: 2.5, 16: 0.65, 64: 0.2, 100: 0.22},
+    "multicore": {4: 2.6, 16: 1.1},
+}
+
+
+def whole_result():
+    """A bench's result with all that there can be in it."""
+    staged = _made_cells(
+        "stage-parse",
+        {
+            (name, workers, stage): 24 * (own + stage / cores)
+            for name, (workers, cores, own) in _STAGED.items()
+            for stage in _STAGES
+        },
+    )
+    curves = _made_cells(
+        "latency",
+        {
+            (name, workers, 0.0): seconds
+            for name, curve in _CURVES.items()
+            for workers, seconds in curve.items()
+        },
+    )
+    large = _made_cells(
+        "huge", {(name, 4, 0.0): 2.0 + len(name) / 9 for name in _CURVES}
+    )
+    evidence = Evidence(
+        cores=2, cells=curves, computing=computing(), starting=starting()
+    )
+    return BenchResult(
+        mode=Mode.FULL,
+        started_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        seconds=560.0,
+        seed=7,
+        machine=MACHINE,
+        workloads=(
+            workload("latency", server_files_per_second=600.0),
+            workload("huge", 1, file_bytes=192 * MIB, server_mib_per_second=0.6),
+            workload("stage-parse", 24),
+        ),
+        cells=(*curves, *large, *staged),
+        crossings=tuple(find_crossings(staged, ELSEWHERE)),
+        verdicts=judge(evidence),
+        warnings=("the moon was full", "<b>and</b> " + "w" * 200),
+    )
+
+
+def _made_cells(name, seconds_by_arm):
+    arms = [
+        arm(strategy, workers, name, stage_seconds)
+        for strategy, workers, stage_seconds in seconds_by_arm
+    ]
+    told = {
+        "memory_bytes": 90 * MIB,
+        "worker_memory_bytes": 3.5 * MIB,
+        "startup_seconds": 0.2,
+        "phase_seconds": {"connect": 0.1, "first_byte": 3.0, "body": 0.4},
+    }
+    samples = {
+        place: [
+            sample(number, one, **told) for number, one in enumerate(noisy(seconds), 1)
+        ]
+        for place, seconds in enumerate(seconds_by_arm.values())
+    }
+    rounds = Rounds(samples=samples)
+    return tuple(make_cells(arms, rounds, workload(name), cores=2, seed=1))

@@ -11,6 +11,7 @@ EXAMPLES = [
     (errors.InvalidUrl("no host"), "no host"),
     (errors.InvalidSettings("workers: -1"), "workers: -1"),
     (errors.StrategyUnavailable("needs pycurl"), "needs pycurl"),
+    (errors.PagesUnavailable("needs matplotlib"), "needs matplotlib"),
     (errors.TransportError("timeout", "no answer", True), "timeout: no answer"),
     (errors.TransportError("dns", "h: unknown"), "dns: h: unknown"),
     (errors.DiskError("write", "h/a", "full"), "cannot write h/a: full"),

@@ -109,25 +109,26 @@ def test_a_row_comes_back_as_it_was(ledger):
 
 
 def test_a_row_keeps_its_host_and_the_times_of_its_last_attempt(ledger):
-    times = {"connect_seconds": 1.0, "tls_seconds": 2.0, "first_byte_seconds": 3.0}
-    times |= {"body_seconds": 4.0, "paused_seconds": 5.0, "store_seconds": 6.0}
-    ledger.add(outcome(1), "h:80", Phases(ledger._began_at + 8.0, **times))
+    ledger.add(
+        outcome(1, bytes=7),
+        "h:80",
+        Phases(ledger._began_at + 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+    )
     ledger.add(outcome(0), "h:81")
     ledger.add(outcome(2))
-    untimed, timed, nowhere = ledger.timed_rows()
+    (row,) = ledger.timings().each()
 
-    assert untimed == (outcome(0), "h:81", None)
-    assert (timed.outcome, timed.host) == (outcome(1), "h:80")
-    assert timed.phases.began_at == pytest.approx(8.0)
-    assert {name: getattr(timed.phases, name) for name in times} == times
-    assert nowhere == (outcome(2), None, None)
+    assert row == ("h:80", 1, 7, pytest.approx(8.0), 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    assert [one.host for one in ledger.timings().busiest_hosts(9)] == ["h:80", "h:81"]
 
 
 def test_a_row_that_was_given_up_keeps_its_host(ledger):
     ledger.spill(entry(0, "h:81"))
     ledger.give_up_spilled(Failure("connect", "down"))
+    timings = ledger.timings()
 
-    assert [(row.host, row.phases) for row in ledger.timed_rows()] == [("h:81", None)]
+    assert timings.busiest_hosts(9) == [("h:81", 1, (0, 0, 0, 0, 0, 0))]
+    assert list(timings.each()) == []
 
 
 def test_a_pending_row_has_no_outcome(ledger):

@@ -209,13 +209,12 @@ def test_a_row_tells_how_often_it_was_tried(odd):
 def test_a_row_is_kept_with_its_host_and_the_times_of_its_last_attempt(odd):
     lines = [odd.url("flaky/1/503/5"), "nonsense", odd.url("status/404")]
     report = fetch(lines, **QUICK)
-    again, invalid, missing = report._rows.timed_rows()
+    again, missing = report.timings().each()
 
     host = f"127.0.0.1:{odd.port}"
-    assert [row.host for row in (again, invalid, missing)] == [host, None, host]
-    assert 0 < missing.phases.began_at < again.phases.began_at
-    assert again.phases.began_at < report.summary.seconds
-    assert invalid.phases is None
+    assert report.timings().busiest_hosts(9)[0][:2] == (host, 2)
+    assert [(row[0], row[1]) for row in (again, missing)] == [(host, 1), (host, 0)]
+    assert 0 < missing[3] < again[3] < report.summary.seconds
 
 
 def test_retries_come_to_an_end(odd):

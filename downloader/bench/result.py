@@ -6,12 +6,17 @@ it rests on, and how sure the interval is.
 
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
+
+from downloader.delivery import deliver
+
+if TYPE_CHECKING:
+    import os
 
 __all__ = [
     "BenchResult",
@@ -285,13 +290,8 @@ def write_json(result: BenchResult, path: str | os.PathLike[str]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    target = Path(path)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(msgspec.json.format(msgspec.json.encode(result)) + b"\n")
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    text = msgspec.json.format(msgspec.json.encode(result)) + b"\n"
+    deliver(path, lambda sink: sink.write(text))
 
 
 def read_json(path: str | os.PathLike[str]) -> BenchResult:

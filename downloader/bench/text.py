@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downloader.bench.result import Mode
+from downloader.pages.labels import number
+from downloader.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,12 +22,10 @@ if TYPE_CHECKING:
         Workload,
     )
 
-__all__ = ["as_text"]
+__all__ = ["as_text", "header_lines", "how_measured", "promise"]
 
 _MIB = 1 << 20
 _WIDTH = 88
-# Below it three decimals would show next to nothing.
-_TINY = 0.01
 _SPEED = (
     "strategy",
     "workers",
@@ -75,10 +75,16 @@ def as_text(result: BenchResult) -> str:
 
 
 def _header(result: BenchResult) -> str:
+    lines = (*header_lines(result), _LEGEND)
+    return "\n".join(line for one in lines for line in _wrapped(one))
+
+
+def header_lines(result: BenchResult) -> tuple[str, str, str]:
+    """What was run when, on which machine, by which Python."""
     machine = result.machine
     lock = "with" if machine.is_gil_enabled else "without"
     versions = ", ".join(f"{name} {one}" for name, one in machine.versions.items())
-    lines = (
+    return (
         (
             f"downloader bench ({result.mode}), {result.started_at:%Y-%m-%d %H:%M} UTC, "
             f"{result.seconds:.0f} s, seed {result.seed}"
@@ -91,9 +97,7 @@ def _header(result: BenchResult) -> str:
             f"{machine.implementation} {machine.python} {lock} the GIL, start method "
             f"{machine.start_method}; {versions}"
         ),
-        _LEGEND,
     )
-    return "\n".join(line for one in lines for line in _wrapped(one))
 
 
 def _cores(machine: Machine) -> str:
@@ -108,13 +112,8 @@ def _load(machine: Machine) -> str:
 
 
 def _table(workload: Workload, cells: Sequence[Cell]) -> str:
-    repeats = sorted({cell.seconds.repeats for cell in cells})
-    counts = " to ".join(
-        dict.fromkeys(str(one) for one in repeats[:: len(repeats) - 1 or 1])
-    )
     title = (
-        f"{workload.title.upper()} ({workload.files:,} {_plural(workload.files, 'file')}"
-        f"{_of_size(workload)}; {counts} {_plural(repeats[-1], 'repeat')}): "
+        f"{workload.title.upper()} ({how_measured(workload, cells)}): "
         f"{workload.purpose}"
     )
     lines = [*_wrapped(title), *_limit(workload)]
@@ -124,16 +123,22 @@ def _table(workload: Workload, cells: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
+def how_measured(workload: Workload, cells: Sequence[Cell]) -> str:
+    """How many files of what size, and how often: `64 files of 200 B; 9 repeats`."""
+    repeats = sorted({cell.seconds.repeats for cell in cells})
+    counts = " to ".join(
+        dict.fromkeys(str(one) for one in repeats[:: len(repeats) - 1 or 1])
+    )
+    word = "repeat" if repeats[-1] == 1 else "repeats"
+    return f"{plural(workload.files, 'file')}{_of_size(workload)}; {counts} {word}"
+
+
 def _of_size(workload: Workload) -> str:
     if workload.file_bytes is None:
         return ""
     if workload.file_bytes < _MIB:
         return f" of {workload.file_bytes} B"
     return f" of {workload.file_bytes // _MIB} MiB"
-
-
-def _plural(number: int, word: str) -> str:
-    return word if number == 1 else f"{word}s"
 
 
 def _speed(cell: Cell) -> tuple[str, ...]:
@@ -192,20 +197,6 @@ def _told(estimate: Estimate | None) -> str:
 
 def _short(estimate: Estimate | None, scale: float = 1.0) -> str:
     return "-" if estimate is None else number(estimate.median * scale)
-
-
-def number(value: float) -> str:
-    """Three digits that count: 0.0123, 1.23, 12.3, 123, 12,345."""
-    size = abs(value)
-    if value == int(value):
-        return f"{value:,.0f}"
-    if size >= 100:  # noqa: PLR2004 - digits
-        return f"{value:,.0f}"
-    if size >= 10:  # noqa: PLR2004 - digits
-        return f"{value:.1f}"
-    if size >= 1:
-        return f"{value:.2f}"
-    return f"{value:.3f}" if size >= _TINY else f"{value:.1g}"
 
 
 def _limit(workload: Workload) -> Iterator[str]:

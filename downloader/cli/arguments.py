@@ -166,7 +166,7 @@ BENCH_OPTIONS = (
         "bench_output",
         "text",
         default=".",
-        purpose="write bench.json into DIR",
+        purpose="write bench.json and bench.html into DIR",
         flags=("-o", "--output"),
         group="where",
         metavar="DIR",

@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from downloader.cli.streams import complain, say
-from downloader.errors import InvalidSettings, UsageError
+from downloader.errors import InvalidSettings, PagesUnavailable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,6 +65,7 @@ def bench(
     folder = str(own["bench_output"])
     _make_folder(folder)
     first_words = f"downloader: measuring; this takes {promise(mode)}"
+    has_page = _can_make_page()
     try:
         with _Status(first_words, is_shown=not settings.quiet, check=check) as status:
             result = run_bench(plan, status.tell)
@@ -72,7 +73,7 @@ def bench(
         complain("stopped; nothing was written", "warning")
         raise
     _print(as_text(result))
-    return _write(result, folder, is_quiet=settings.quiet)
+    return _write(result, folder, has_page=has_page, is_quiet=settings.quiet)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -178,15 +179,41 @@ def _print(text: str) -> None:
         print(text, flush=True)
 
 
-def _write(result: BenchResult, folder: str, *, is_quiet: bool) -> int:
+def _can_make_page() -> bool:
+    """Said before minutes are spent: whoever wants the page can still stop."""
+    from downloader.pages import needs
+
+    try:
+        needs.require("bench.html")
+    except PagesUnavailable as error:
+        complain(f"there will be no page with plots: {error}", "warning")
+        return False
+    return True
+
+
+def _write(result: BenchResult, folder: str, *, has_page: bool, is_quiet: bool) -> int:
     from downloader.bench.result import write_json
 
-    json_path = os.path.join(folder, "bench.json")
-    try:
-        write_json(result, json_path)
-    except OSError as error:
-        complain(f"cannot write {json_path}: {error.strerror or error}")
-        return _FAILED
-    if not is_quiet:
-        say(f"downloader: wrote {json_path}")
-    return 0
+    writers = {"bench.json": write_json}
+    if has_page:
+        writers["bench.html"] = _write_page
+    status = 0
+    for name, write in writers.items():
+        path = os.path.join(folder, name)
+        try:
+            write(result, path)
+        except (OSError, ImportError) as error:
+            complain(f"cannot write {path}: {getattr(error, 'strerror', '') or error}")
+            status = _FAILED
+        else:
+            if not is_quiet:
+                say(f"downloader: wrote {path}")
+    return status
+
+
+def _write_page(result: BenchResult, path: str | os.PathLike[str]) -> None:
+    from downloader.bench.page import as_page
+    from downloader.delivery import deliver
+
+    page = as_page(result)
+    deliver(path, lambda sink: sink.write(page))

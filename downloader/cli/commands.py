@@ -187,6 +187,8 @@ def _own_value(option: Option, value: object) -> object:
 def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -> int:
     from downloader import progress
 
+    if settings.report is not None:
+        _check_kind(settings.report)
     _allow_many_descriptors()
     display = progress.make(
         settings_quiet=settings.quiet, show=settings.progress, stream=sys.stderr
@@ -248,13 +250,35 @@ def _write_report(report: Report, path: str | None) -> bool:
     if path is None or (path == "-" and sys.stdout is None):
         return True
     try:
-        report.write_json(path)
+        _write_in_kind(report, path)
+    except ImportError as error:
+        return _complain_of(path, f"{error}; --report FILE.json needs nothing more")
     except BrokenPipeError:
         # Whoever read standard output has had enough, as `head` has.
         return path == "-" or _complain_of(path, "nobody reads from it")
     except OSError as error:
         return _complain_of(path, error.strerror or str(error))
     return True
+
+
+def _check_kind(path: str) -> None:
+    """A report that could not be made is refused before anything is fetched."""
+    from downloader.pages import needs
+
+    if needs.is_page(path):
+        needs.require(f"--report {path}")
+
+
+def _write_in_kind(report: Report, path: str) -> None:
+    """The ending decides what a report is."""
+    from downloader.pages import needs
+
+    if not needs.is_page(path):
+        report.write_json(path)
+        return
+    from downloader.pages.run import write_page
+
+    write_page(report, path)
 
 
 def _complain_of(path: str, reason: str) -> bool:

@@ -283,7 +283,7 @@ class Tuner:
             if is_lightest and threads:
                 yield Kind.THREADS, Arm(threads, min(workers, MOST_THREADS))
 
-    def _begin_trial(self, trial: _Trial, now: float, *, opens: bool) -> None:
+    def _begin_trial(self, trial: Trial, now: float, *, opens: bool) -> None:
         self._trial = trial
         if opens:
             self._phase, self._since = _Phase.OPEN, now
@@ -291,7 +291,7 @@ class Tuner:
         else:
             self._run(trial.arm, now)
 
-    def _judge(self, trial: _Trial, found: Block, now: float) -> None:
+    def _judge(self, trial: Trial, found: Block, now: float) -> None:
         before = self._reference
         assert before is not None
         pair = (found, before)

@@ -11,7 +11,7 @@ from downloader.bench.result import (
     read_json,
     write_json,
 )
-from downloader.bench.text import as_text, number
+from downloader.bench.text import as_text
 from downloader.bench.verdicts import Evidence, judge
 
 
@@ -83,23 +83,6 @@ def test_where_time_went_is_told_in_per_cent_of_workers_time(result):
     assert "where workers' time went" in text
     assert "strategy  workers  connect  first byte" in text
     assert "threads         4       25          75" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (8.0, "8"),
-        (12345.6, "12,346"),
-        (123.4, "123"),
-        (12.34, "12.3"),
-        (1.234, "1.23"),
-        (0.1234, "0.123"),
-        (0.00123, "0.001"),
-    ],
-)
-def test_three_digits_count(value, text):
-    assert number(value) == text
 
 
 def test_a_result_survives_its_file(result, tmp_path):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from page_reader import Reader
 
 from downloader.bench.memory import can_tell
 from downloader.bench.result import Mode, read_json
@@ -67,6 +68,12 @@ def test_the_users_list_is_fetched_by_each_strategy(capsys, workdir, site):
     assert "bench.json" in told.err
     assert "Traceback" not in told.err
     assert {one.name for one in workdir.iterdir()} == {"urls.txt", "measured"}
+    page = Reader(Path("measured/bench.html").read_bytes())
+    assert [row["workers"] for row in page.blocks["Times as fast as serial"]]
+    assert {row["strategy"] for row in page.blocks["Files a second"]} == {
+        "serial",
+        "threads",
+    }
 
 
 def test_failed_downloads_are_a_doubt_and_no_error(capsys, workdir, site):
@@ -106,6 +113,32 @@ def test_a_full_disk_is_told_with_what_to_do(capsys, monkeypatch, workdir, site)
     assert "No space left" in error
     assert "TMPDIR" in error
     assert "internal error" not in error
+
+
+def test_without_its_libraries_there_is_no_page_and_it_is_said_before(
+    capsys, workdir, site, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    argv = ["bench", f"{site.url}/n/1", "-s", "serial", "--repeats", "1"]
+
+    status = main(argv)
+
+    error = capsys.readouterr().err
+    assert status == 0
+    assert error.index("bench.html needs matplotlib") < error.index("measuring")
+    assert "downloader-engine[report]" in error
+    assert [one.name for one in workdir.iterdir()] == ["bench.json"]
+
+
+def test_a_page_that_cannot_be_written_leaves_the_result(capsys, workdir, site):
+    (workdir / "bench.html").mkdir()
+    argv = ["bench", f"{site.url}/n/1", "-s", "serial", "--repeats", "1"]
+
+    status = main(argv)
+
+    assert status == 1
+    assert "cannot write" in capsys.readouterr().err
+    assert read_json("bench.json").mode is Mode.LIST
 
 
 @pytest.mark.usefixtures("unmeasured")
