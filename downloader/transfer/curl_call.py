@@ -1,0 +1,506 @@
+"""One handle of libcurl's, and the attempts that it serves one after another.
+
+What the library would decide by itself is switched off: redirects, cookies, the
+environment, decoding, and its silent second GET when a reused connection dies. Heads are
+handed over as they came and read by our own rules; chunks come undecoded, since the
+library takes `0xa` for a chunk's size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pycurl
+
+from downloader.errors import DiskError, InvalidUrl, TransportError
+from downloader.policy import headers
+from downloader.policy.chunks import ChunkDecoder
+from downloader.transfer import faults
+from downloader.transfer.limits import (
+    MOST_HEAD_FIELDS,
+    MOST_INTERIM_ANSWERS,
+    MOST_LINE_BYTES,
+)
+from downloader.transfer.transfer import SHORT_LEAD_BYTES
+from downloader.transfer.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from concurrent.futures import Future
+
+    from downloader.models import Attempt, AttemptResult
+    from downloader.transfer.curl_driver import CurlDriver
+    from downloader.transfer.transfer import Transfer
+
+# Largest read from a socket; libcurl hands it on in pieces of 16 KiB, see `Call.flush`.
+READ_BYTES = 256 << 10
+# What is written at once: few calls, and all of it still in the processor's cache.
+WRITTEN_BYTES = 256 << 10
+_ABORT = -1
+_EMPTY_LINES = (b"\r\n", b"\n")
+_BODILESS = frozenset({204, 304})
+
+
+class Call:
+    """One easy handle, and the attempt that it serves at present.
+
+    Attributes:
+        generation: Changes with each attempt: what comes late for another is dropped.
+    """
+
+    def __init__(self, driver: CurlDriver) -> None:
+        self._driver = driver
+        self.generation = 0
+        self.attempt: Attempt
+        self.transfer: Transfer
+        self.watch: Watch
+        self.easy = easy = pycurl.Curl()
+        self._is_trusting = False
+        self._is_added = False
+        self._resolved = ""
+        self._proxy = ""
+        self._version = ""
+        self._fields: Mapping[str, str] | None = None
+        self._wants_fresh = False
+        self._lines: list[bytes] = []
+        self._pieces: list[bytes] = []
+        self._reset()
+        timeout = driver.engine.plan.timeout_seconds
+        http_version = driver.engine.plan.http_version
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.HTTP_TRANSFER_DECODING, 0),
+            (pycurl.PATH_AS_IS, 1),
+            (pycurl.BUFFERSIZE, driver.engine.chunk_bytes(READ_BYTES)),
+            (pycurl.HTTP_VERSION, _HTTP_VERSIONS[http_version]),
+            (pycurl.PIPEWAIT, int(http_version > 1)),
+            # Ours comes first; its own would be five minutes.
+            (pycurl.CONNECTTIMEOUT, int(timeout) + 2),
+            (pycurl.PROXY, ""),
+            # Lines are looked at once the body begins or the answer ends: calls from C
+            # to Python for each of them would cost more than reading them all.
+            (pycurl.HEADERFUNCTION, self._lines.append),
+            (pycurl.WRITEFUNCTION, self._take_data),
+            (pycurl.PREREQFUNCTION, self._before_request),
+            (pycurl.SOCKOPTFUNCTION, self._open_socket),
+        ):
+            easy.setopt(option, value)
+
+    # An attempt's course
+
+    def begin(self, attempt: Attempt, transfer: Transfer) -> None:
+        """Serve another attempt."""
+        self.generation += 1
+        self.attempt = attempt
+        self.transfer = transfer
+        self.watch = Watch(transfer.patience, _nothing)
+        if attempt.is_fresh != self._wants_fresh:
+            self._wants_fresh = attempt.is_fresh
+            self.easy.setopt(pycurl.FRESH_CONNECT, int(attempt.is_fresh))
+        self._guarded(self._ask_first)
+
+    def flush(self) -> None:
+        """Hand on what came of the body."""
+        if not self._pieces or self._fault is not None or not self._is_added:
+            return
+        self._guarded(self._hand_on)
+        if self.transfer.has_enough and self._is_added:
+            self.leave()
+            self._guarded(self._conclude)
+
+    def _hand_on(self) -> None:
+        pieces, self._pieces = self._pieces, []
+        self._pieces_bytes = 0
+        self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def ended(self, code: int) -> None:
+        """The library is done with the request."""
+        if self._pieces:
+            self.flush()
+        if self._paused_until:
+            left = self._paused_until - time.monotonic()
+            if left > 0:
+                # The last bytes count towards the rate like all others.
+                self._driver.later(self, left, lambda: self.ended(code))
+                return
+        self._guarded(self._judge, code)
+
+    def look(self) -> None:
+        """Read a head whose body lets itself be waited for, before patience is asked."""
+        is_awaited = self._is_added and not self._is_headed
+        if is_awaited and self._read_heads() is not None:
+            self.ended(pycurl.E_WRITE_ERROR)
+
+    def go_on(self) -> None:
+        """Read on after a pause."""
+        if self._is_added:
+            # It fails if the body has come to its end meanwhile.
+            with contextlib.suppress(pycurl.error):
+                self.easy.pause(pycurl.PAUSE_CONT)
+
+    def end_if_cut(self) -> None:
+        """End the attempt if its watch has cut it off."""
+        if self.watch.failure is None:
+            return
+        self._put_away()
+        self.leave()
+        # Cut off while a body of no interest was drained, it has its result already.
+        self._finish(self.transfer.result or self.transfer.fail(self.watch.failure))
+
+    def leave(self) -> None:
+        """Take the handle out of the loop; a request under way is broken off."""
+        if self._is_added:
+            self._is_added = False
+            self._driver.multi.remove_handle(self.easy)
+
+    def _guarded(self, step: Callable[..., None], *values: object) -> None:
+        try:
+            step(*values)
+        except (TransportError, DiskError, InvalidUrl) as error:
+            self._end_with(error)
+        except Exception as error:  # noqa: BLE001 - one URL must not end the run
+            self.leave()
+            self._finish(self._driver.broken(self.attempt, error))
+
+    def _end_with(self, error: TransportError | DiskError | InvalidUrl) -> None:
+        self._put_away()
+        self.leave()
+        self._finish(self.transfer.fail_with(error))
+
+    def _finish(self, result: AttemptResult) -> None:
+        self.generation += 1
+        self._pieces = []
+        self._driver.finished(self, result)
+
+    # Asking
+
+    def _ask_first(self) -> None:
+        self._driver.engine.check()
+        if self.transfer.result is None:
+            self._ask()
+        else:
+            self._finish(self.transfer.result)
+
+    def _ask(self) -> None:
+        transfer = self.transfer
+        url = transfer.url
+        engine = self._driver.engine
+        self._reset()
+        transfer.patience.connecting(time.monotonic())
+        easy = self.easy
+        easy.setopt(pycurl.URL, url.text)
+        fields = transfer.fields()
+        if fields is not self._fields:
+            self._fields = fields
+            easy.setopt(pycurl.HTTPHEADER, _header_lines(fields))
+        if url.scheme == "https" and not self._is_trusting:
+            self._driver.trust.apply(easy)
+            self._is_trusting = True
+        proxy = engine.proxy_for(url)
+        if self._proxy != (proxy or ""):
+            self._proxy = proxy or ""
+            easy.setopt(pycurl.PROXY, self._proxy)
+            if self._proxy.startswith("https:") and not self._is_trusting:
+                self._driver.trust.apply(easy)
+                self._is_trusting = True
+        answer = self._driver.look_up(url, proxy)
+        if answer is None:
+            self._send()
+        elif answer.done():
+            self._send_to(answer)
+        else:
+            answer.add_done_callback(
+                lambda done: self._driver.soon(
+                    self, lambda: self._guarded(self._send_to, done)
+                )
+            )
+
+    def _reset(self) -> None:
+        """Forget the last answer."""
+        self._lines.clear()
+        self._interim_answers = 0
+        self._is_headed = self._is_sent = self._is_wanted = self._is_begun = False
+        self._is_dialled = False
+        self._chunks: ChunkDecoder | None = None
+        self._fault: Exception | None = None
+        self._pieces = []
+        self._pieces_bytes = 0
+        self._paused_until = 0.0
+
+    def _send_to(self, answer: Future[list[str]]) -> None:
+        resolved = answer.result()[0]
+        if resolved != self._resolved:
+            self._resolved = resolved
+            self.easy.setopt(pycurl.RESOLVE, [resolved])
+        self._send()
+
+    def _send(self) -> None:
+        self._is_added = True
+        self._driver.multi.add_handle(self.easy)
+
+    def _before_request(self, *_: object) -> int:
+        """Called as the request goes out; a second time, if libcurl wants to repeat it."""
+        if self._is_sent:
+            return int(pycurl.PREREQFUNC_ABORT)
+        self._is_sent = True
+        self._lines.clear()  # a proxy's answer to CONNECT
+        self.transfer.patience.asking(time.monotonic(), is_reused=not self._is_dialled)
+        return int(pycurl.PREREQFUNC_OK)
+
+    # Answers
+
+    def _read_heads(self) -> int | None:
+        """Take complete heads in, interim ones first; nothing may be raised here.
+
+        Returns:
+            What tells libcurl to break the answer off; None to go on.
+        """
+        lines = self._lines
+        try:
+            while self._is_sent and not self._is_headed:
+                ends = [lines.index(one) for one in _EMPTY_LINES if one in lines]
+                if not ends:
+                    return None
+                end = min(ends)
+                head = lines[:end]
+                del lines[: end + 1]
+                if head and self._take_head(head) is not None:
+                    return _ABORT
+        except ValueError:
+            self._fault = faults.malformed()
+        except Exception as error:  # noqa: BLE001 - libcurl would print it
+            self._fault = error
+        return None if self._fault is None else _ABORT
+
+    def _take_head(self, lines: list[bytes]) -> int | None:
+        # libcurl bounds them all together; the status line comes on top.
+        if len(lines) > MOST_HEAD_FIELDS + 1 or max(map(len, lines)) > MOST_LINE_BYTES:
+            raise faults.malformed()
+        self._version, status = headers.status_line(lines[0])
+        if 100 <= status < 200 and status != 101:  # noqa: PLR2004 - RFC 9110 §15.2
+            self._interim_answers += 1
+            if self._interim_answers > MOST_INTERIM_ANSWERS:
+                raise faults.malformed()
+            return None
+        self._is_headed = True
+        transfer = self.transfer
+        if not transfer.head_fields(status, headers.parse(lines[1:])):
+            keeps = status in _BODILESS or transfer.is_worth_draining()
+            return None if keeps else _ABORT
+        self._is_wanted = True
+        if transfer.is_chunked:
+            self._chunks = ChunkDecoder()
+        return None
+
+    def _begin_body(self) -> int | None:
+        """The body's first bytes are here: its head first, and what the part holds."""
+        if self._read_heads() is not None:
+            return _ABORT
+        self._is_begun = True
+        lead_bytes = self.transfer.lead_bytes if self._is_wanted else 0
+        if lead_bytes > SHORT_LEAD_BYTES:
+            self._driver.in_thread(self, self.transfer.catch_up, self._caught_up)
+            return int(pycurl.WRITEFUNC_PAUSE)  # these bytes will come once more
+        if lead_bytes:
+            self.transfer.catch_up()
+        return None
+
+    def _caught_up(self, done: Future[None]) -> None:
+        error = done.exception()
+        if isinstance(error, DiskError):
+            self._end_with(error)
+        else:
+            self.go_on()
+
+    def _take_data(self, data: bytes) -> int | None:
+        """Some of a body, in libcurl's hands: nothing may be raised here."""
+        try:
+            if not self._is_begun:
+                refusal = self._begin_body()
+                if refusal is not None:
+                    return refusal
+            if not self._is_wanted:
+                return None
+            if not self._pieces:
+                self._driver.dirty.append(self)
+            self._pieces.append(data)
+            self._pieces_bytes += len(data)
+            if self._pieces_bytes < WRITTEN_BYTES:
+                return None
+            self._hand_on()
+        except Exception as error:  # noqa: BLE001 - libcurl would print it
+            self._fault = error
+        return _ABORT if self._fault or self.transfer.has_enough else None
+
+    def _write(self, data: bytes) -> None:
+        if self._chunks is None:
+            self._take_content(data)
+            return
+        for piece in self._chunks.decode(data):
+            self._take_content(piece)
+
+    def _take_content(self, data: bytes) -> None:
+        pause_seconds = self.transfer.chunk(data)
+        if pause_seconds and self._is_added:
+            self._paused_until = time.monotonic() + pause_seconds
+            # It fails if the body has come to its end already.
+            with contextlib.suppress(pycurl.error):
+                self.easy.pause(pycurl.PAUSE_RECV)
+                self._driver.later(self, pause_seconds, self.go_on)
+
+    # Ends
+
+    def _judge(self, code: int) -> None:
+        if not self._is_added:
+            return
+        self._read_heads()
+        transfer = self.transfer
+        if self._is_dialled and self._is_trusting:
+            self._tell_tls()
+        fault = self._fault
+        if fault is None and self._is_wanted and not transfer.has_enough:
+            fault = self._end_fault(code)
+        elif not self._is_headed and fault is None:
+            fault = self._head_fault(code)
+        self.leave()
+        if fault is not None:
+            raise fault
+        if transfer.result is not None:
+            self._finish(transfer.result)
+        elif not self._is_wanted:
+            self._ask()  # a redirect on the same host
+        else:
+            self._conclude()
+
+    def _tell_tls(self) -> None:
+        """Have the handshake counted apart; libcurl tells of it only afterwards."""
+        secured_at = self.easy.getinfo(pycurl.APPCONNECT_TIME)
+        if secured_at:
+            connected_at = self.easy.getinfo(pycurl.CONNECT_TIME)
+            self.transfer.patience.secured(secured_at - connected_at)
+
+    def _conclude(self) -> None:
+        """All of the body that is wanted has come."""
+        if self.transfer.ended():
+            self._driver.in_thread(self, self.transfer.settle, self._settled)
+        else:
+            self._take_end()
+
+    def _settled(self, done: Future[None]) -> None:
+        error = done.exception()
+        if isinstance(error, DiskError):
+            self._end_with(error)
+        else:
+            self._guarded(self._take_end)
+
+    def _take_end(self) -> None:
+        result = self.transfer.end()
+        if result is None:
+            self._ask()
+        else:
+            self._finish(result)
+
+    def _end_fault(self, code: int) -> TransportError | None:
+        """What is wrong with a body's end."""
+        if self._chunks is not None and not self._chunks.is_over:
+            return faults.body_cut()
+        if code:
+            return faults.malformed() if code in _MALFORMED else faults.body_cut()
+        if self._is_cut_after():
+            # Or so it seems: libcurl may have found it closed by the server meanwhile.
+            fault = faults.malformed()
+            return TransportError(fault.kind, fault.detail, stale=True)
+        return None
+
+    def _is_cut_after(self) -> bool:
+        """True if libcurl closed a connection that was to be kept.
+
+        It does when more came than was declared, of which it says nothing else.
+        """
+        transfer = self.transfer
+        is_kept = transfer.keeps_connection(self._version)
+        if not is_kept or self._chunks is not None:
+            return False
+        return bool(self.easy.getinfo(pycurl.ACTIVESOCKET) == -1)
+
+    def _head_fault(self, code: int) -> TransportError:
+        """What kept an answer's head from coming."""
+        easy = self.easy
+        if code in _TLS:
+            return faults.tls(_tls_reason(easy.errstr()))
+        if code in _PROXY or (self._proxy and not self._is_sent):
+            return faults.proxy()
+        if code == pycurl.E_COULDNT_CONNECT:
+            number = easy.getinfo(pycurl.OS_ERRNO)
+            return faults.no_connection(os.strerror(number) if number else None)
+        if code in _MALFORMED or len(self._lines) > MOST_HEAD_FIELDS:
+            return faults.malformed()
+        return self._loss(code)
+
+    def _loss(self, code: int) -> TransportError:
+        """A connection that was lost, or has taken too long, before a head was there."""
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return faults.timeout(self.transfer.patience.complaint())
+        if self._lines and self._is_sent:
+            return faults.head_cut()
+        # Refused by `_before_request`: libcurl repeats only what a reused one has lost.
+        is_reused = code == pycurl.E_ABORTED_BY_CALLBACK
+        return faults.lost(
+            is_reused=is_reused or self.easy.getinfo(pycurl.NUM_CONNECTS) == 0
+        )
+
+    def _put_away(self) -> None:
+        """Write down what had come before something went wrong."""
+        if self._pieces and self._fault is None:
+            pieces, self._pieces = self._pieces, []
+            with contextlib.suppress(TransportError, DiskError):
+                for piece in pieces:
+                    self._write(piece)
+
+    def _open_socket(self, descriptor: int, _purpose: int) -> int:
+        self._driver.sockets.forget(descriptor)
+        self._is_dialled = True
+        return int(pycurl.SOCKOPT_OK)
+
+
+_HTTP_VERSIONS = {
+    1: pycurl.CURL_HTTP_VERSION_1_1,
+    2: pycurl.CURL_HTTP_VERSION_2TLS,
+    3: pycurl.CURL_HTTP_VERSION_3,
+}
+# Codes of libcurl's that this binding has no name for, or several.
+_WEIRD_SERVER_REPLY, _SSL_CERTIFICATE, _PROXY_FAILED, _TOO_LARGE = 8, 60, 97, 100
+_TLS = frozenset(
+    {
+        pycurl.E_SSL_CONNECT_ERROR,
+        pycurl.E_SSL_CERTPROBLEM,
+        pycurl.E_SSL_CIPHER,
+        pycurl.E_SSL_CACERT_BADFILE,
+        pycurl.E_SSL_CRL_BADFILE,
+        pycurl.E_SSL_ISSUER_ERROR,
+        _SSL_CERTIFICATE,
+    }
+)
+_PROXY = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, _PROXY_FAILED})
+# The first stands for an answer that is HTTP/0.9 at best.
+_MALFORMED = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, _WEIRD_SERVER_REPLY, _TOO_LARGE})
+
+
+def _nothing() -> None:
+    """The loop itself looks after each sweep which calls were cut off."""
+
+
+def _header_lines(fields: Mapping[str, str]) -> list[bytes]:
+    # libcurl's spelling of a field without a value is a semicolon; a colon removes one.
+    return [
+        (f"{name}: {value}" if value else f"{name};").encode("utf-8", "surrogateescape")
+        for name, value in fields.items()
+    ]
+
+
+def _tls_reason(said: str) -> str | None:
+    """OpenSSL's own words in what libcurl says of a failed handshake."""
+    return said.rpartition(": ")[2].lower() or None
