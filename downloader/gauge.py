@@ -61,6 +61,21 @@ class Gauge:
         )
         self._worker_ready_seconds = ready_seconds(one.pid for one in usage)
 
+    def phase_seconds(self, times: Times) -> dict[str, float]:
+        """Where slots were; see `report.Summary`."""
+        idle_seconds = self._occupancy.idle_seconds
+        spent = times.network_seconds + times.paused_seconds + times.store_seconds
+        return {
+            "politeness": idle_seconds(Hold.LIMITS) + idle_seconds(Hold.PAUSES),
+            "queue": max(0.0, self._occupancy.busy_seconds - spent),
+            "connect": times.connect_seconds,
+            "tls": times.tls_seconds,
+            "first_byte": times.first_byte_seconds,
+            "body": times.body_seconds,
+            "rate": times.paused_seconds,
+            "store": times.store_seconds,
+        }
+
     def bound(
         self,
         times: Times,

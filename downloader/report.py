@@ -86,6 +86,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
             no rows.
         manifest_complete: False if the folder's record could not be written to its end.
         stopped_because: Why the run ended early without a signal, or None.
+        phase_seconds: Where the slots of workers were, in seconds summed over them:
+            `politeness` (idle: limits of hosts, pauses, back-off), `queue` (handed out,
+            but in no worker's hands), `connect`, `tls`, `first_byte`, `body`, `rate`
+            (held back by --limit-rate), `store` (hashing, writing, naming).
         bound: What bound the run, with evidence and advice; None if it was too short to
             tell.
         auto: What the strategy `auto` tried, decided and why; None with any other.
@@ -119,6 +123,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     list_complete: bool = True
     manifest_complete: bool = True
     stopped_because: str | None = None
+    phase_seconds: dict[str, float] = {}
     bound: Bound | None = None
     auto: Choices | None = None
 

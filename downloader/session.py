@@ -571,6 +571,7 @@ class Session:
             list_complete=self._list_complete,
             manifest_complete=self._holdings.is_recorded,
             stopped_because=self._stopped_because,
+            phase_seconds=self._gauge.phase_seconds(self._tally.times),
             bound=self._bound,
             auto=self._choices,
         )

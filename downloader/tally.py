@@ -59,27 +59,37 @@ class Times:
     Attributes:
         attempts: How many there were.
         refused: How many of them were answered 429 or 503.
-        network_seconds: Connecting, TLS, the first byte, the body.
-        first_byte_seconds: Of these: for the first byte.
+        connect_seconds: Connecting, the name's look-up included.
+        tls_seconds: TLS handshakes.
+        first_byte_seconds: From the request to the head.
+        body_seconds: From the head to the body's end.
         paused_seconds: Held back by a rate.
         store_seconds: Hashing and storing.
     """
 
     __slots__ = (
         "attempts",
+        "body_seconds",
+        "connect_seconds",
         "crowding",
         "first_byte_seconds",
-        "network_seconds",
         "paused_seconds",
         "refused",
         "store_seconds",
+        "tls_seconds",
     )
 
     def __init__(self) -> None:
         self.attempts = self.refused = 0
-        self.network_seconds = self.first_byte_seconds = 0.0
-        self.paused_seconds = self.store_seconds = 0.0
+        self.connect_seconds = self.tls_seconds = self.first_byte_seconds = 0.0
+        self.body_seconds = self.paused_seconds = self.store_seconds = 0.0
         self.crowding = Crowding()
+
+    @property
+    def network_seconds(self) -> float:
+        """All that was waited for on the network."""
+        before = self.connect_seconds + self.tls_seconds
+        return before + self.first_byte_seconds + self.body_seconds
 
     def add(self, result: AttemptResult, host: str | None = None) -> None:
         """Take in an attempt; of one without a host no answer is compared."""
@@ -92,8 +102,10 @@ class Times:
             return
         first_byte = phases.first_byte_seconds
         before = phases.connect_seconds + phases.tls_seconds
-        self.network_seconds += before + first_byte + phases.body_seconds
+        self.connect_seconds += phases.connect_seconds
+        self.tls_seconds += phases.tls_seconds
         self.first_byte_seconds += first_byte
+        self.body_seconds += phases.body_seconds
         self.paused_seconds += phases.paused_seconds
         self.store_seconds += phases.store_seconds
         if host is not None and failure is None and not result.hops:
@@ -170,6 +182,7 @@ class Tally:
         list_complete: bool,
         manifest_complete: bool,
         stopped_because: str | None = None,
+        phase_seconds: dict[str, float] | None = None,
         bound: Callable[[float, float], Bound | None] = lambda _, __: None,
         auto: Choices | None = None,
     ) -> Summary:
@@ -213,6 +226,7 @@ class Tally:
             list_complete=list_complete,
             manifest_complete=manifest_complete,
             stopped_because=stopped_because,
+            phase_seconds=phase_seconds or {},
             bound=bound(seconds, cpu_seconds),
             auto=auto,
         )

@@ -35,6 +35,21 @@ def test_worker_processes_are_measured_too(strategy, tmp_path):
     assert bound.word == case.word, bound.text
 
 
+def test_the_summary_tells_where_worker_slots_were(odd, tmp_path):
+    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 9)]
+    with fetch(urls, output=str(tmp_path), workers=4, per_host=2) as report:
+        spent = report.summary.phase_seconds
+
+    assert set(spent) == {
+        *("politeness", "queue", "connect", "tls"),
+        *("first_byte", "body", "rate", "store"),
+    }
+    # Eight answers after 0.1 s each, two at a time, while two more might have been asked.
+    assert spent["first_byte"] + spent["body"] >= 0.8
+    assert spent["politeness"] >= 0.4
+    assert spent["tls"] == spent["rate"] == 0
+
+
 def test_a_run_too_short_to_tell_says_nothing(odd, tmp_path):
     with fetch([odd.url("ok/1")], output=str(tmp_path)) as report:
         assert report.summary.bound is None

@@ -128,6 +128,7 @@ def test_the_times_of_all_attempts_are_summed_up():
 
     assert (times.attempts, times.refused) == (4, 1)
     assert times.network_seconds == 3 * (1 + 2 + 3 + 4)
+    assert (times.connect_seconds, times.tls_seconds, times.body_seconds) == (3, 6, 12)
     assert (times.first_byte_seconds, times.paused_seconds) == (9, 15)
     assert times.store_seconds == 18
 

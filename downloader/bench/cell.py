@@ -199,7 +199,7 @@ def _fetch_list(job: CellJob) -> CellReport:
         ticker_lag_seconds=ticker.lag_seconds,
         latency_p50_seconds=summary.latency_p50_seconds,
         latency_p95_seconds=summary.latency_p95_seconds,
-        phase_seconds=_phases(summary),
+        phase_seconds=summary.phase_seconds,
     )
 
 
@@ -219,12 +219,8 @@ def _report(
         ticker_lag_seconds=ticker.lag_seconds,
         latency_p50_seconds=quantile(latency, 0.50) if latency else None,
         latency_p95_seconds=quantile(latency, 0.95) if latency else None,
-        phase_seconds=_phases(summary) if summary else {},
+        phase_seconds=summary.phase_seconds if summary else {},
     )
-
-
-def _phases(summary: Summary) -> dict[str, float]:
-    return dict(getattr(summary, "phase_seconds", {}))
 
 
 class _Ticker:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -111,11 +112,14 @@ class Site:
         """
         with tempfile.TemporaryFile() as complaints:
             self._child = _spawn(self._argv(), complaints)
+            began_at = time.monotonic()
             line = _first_line(self._child, self._start_seconds)
             try:
                 self._address = str(json.loads(line)["url"])
             except (ValueError, KeyError):
-                status = self._child.poll()
+                is_late = time.monotonic() - began_at >= self._start_seconds
+                # Late, it was ended by us; that status says nothing.
+                status = None if is_late else self._child.poll()
                 self.stop()
                 raise SiteError(self._start_failure(status, complaints)) from None
 

@@ -23,7 +23,7 @@ def test_each_claim_has_its_figures(page):
     ]
 
     assert all(float(row["from"]) <= float(row["value"]) for row in figures)
-    assert {row["unit"] for row in figures} == {"times"}
+    assert {row["unit"] for row in figures} == {"times", "s"}
 
 
 def test_a_strategy_is_shown_with_the_workers_that_suit_it_best(page):
