@@ -213,7 +213,8 @@ class Phases(msgspec.Struct, frozen=True, array_like=True, gc=False):
         connect_seconds: Looking the name up and connecting, a proxy included; 0 on a
             connection that stood already.
         tls_seconds: The TLS handshake; likewise.
-        first_byte_seconds: From the request to the complete response head.
+        first_byte_seconds: From the request to the complete response head; with curl to the
+            first bytes of its body, if it has one.
         body_seconds: Waiting for the body, once what follows is taken off.
         paused_seconds: Held back for the sake of a rate, while the body came.
         store_seconds: Hashing and writing: of large bodies as they come, of all from
