@@ -102,6 +102,10 @@ def _notes(summary: Summary, figures: RunFigures) -> Iterator[str]:
 
 
 def _details(summary: Summary, output: str) -> Iterator[str]:
+    if summary.bound is not None:
+        yield summary.bound.text
+    if summary.auto is not None:
+        yield f"auto kept {summary.auto.strategy}: {summary.auto.why}"
     limit = "no limit" if summary.per_host is None else f"{summary.per_host:,}"
     yield (
         f"downloader {__version__}, {summary.started_at:%Y-%m-%d %H:%M:%S} UTC: "

@@ -187,3 +187,14 @@ def test_no_words_of_the_libraries_reach_the_terminal(site, workdir, tmp_path):
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert "\N{CJK UNIFIED IDEOGRAPH-6F22}$x^" in Path("out.html").read_text()
+
+
+def test_the_page_says_what_bound_the_run_and_what_auto_kept(odd, tmp_path):
+    urls = [odd.url(f"slow/{n}/0.2") for n in range(100, 116)]
+    options = {"strategy": "auto", "workers": 4, "per_host": None}
+    with fetch(urls, output=str(tmp_path), **options) as report:
+        text = as_page(report).decode()
+        bound, auto = report.summary.bound, report.summary.auto
+
+    assert bound.evidence in text
+    assert f"auto kept {auto.strategy}" in text
