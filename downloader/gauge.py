@@ -84,6 +84,7 @@ class Gauge:
         seconds: float,
         cpu_seconds: float,
         commit_seconds: float,
+        received_bytes: int,
     ) -> Bound | None:
         """What bound the run; None if it was too short to tell.
 
@@ -93,6 +94,7 @@ class Gauge:
             seconds: The run's length.
             cpu_seconds: The CPU time of the run's own process.
             commit_seconds: That the loop waited for the record to be committed.
+            received_bytes: Bytes of bodies that came.
         """
         if not tells_enough(seconds, times.attempts):
             return None
@@ -100,6 +102,9 @@ class Gauge:
         from downloader.policy.bound import classify
         from downloader.policy.figures import Figures
 
+        start_seconds = (self._began_at or self._made_at) - self._made_at
+        rate = self._settings.limit_rate
+        most_bytes = (rate or 0) * max(1e-9, seconds - start_seconds)
         idle_seconds = self._occupancy.idle_seconds
         figures = Figures(
             strategy=self._strategy,
@@ -111,7 +116,7 @@ class Gauge:
             cores=usable_cores(),
             is_durable=self._settings.durable,
             seconds=seconds,
-            start_seconds=(self._began_at or self._made_at) - self._made_at,
+            start_seconds=start_seconds,
             attempts=times.attempts,
             refused=times.refused,
             busy_seconds=self._occupancy.busy_seconds,
@@ -121,6 +126,7 @@ class Gauge:
             network_seconds=times.network_seconds,
             first_byte_seconds=times.first_byte_seconds,
             paused_seconds=times.paused_seconds,
+            rate_share=min(1.0, received_bytes / most_bytes) if rate else 0.0,
             store_seconds=times.store_seconds,
             commit_seconds=commit_seconds,
             cpu_seconds=cpu_seconds,

@@ -584,6 +584,7 @@ class Session:
             seconds=seconds,
             cpu_seconds=cpu_seconds,
             commit_seconds=self._holdings.commit_seconds,
+            received_bytes=self._tally.received_bytes,
         )
 
 

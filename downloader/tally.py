@@ -113,7 +113,12 @@ class Times:
 
 
 class Tally:
-    """Counts attempts and outcomes, and makes the summary."""
+    """Counts attempts and outcomes, and makes the summary.
+
+    Attributes:
+        times: Where the time of all attempts went.
+        received_bytes: Bytes of bodies that came over the network.
+    """
 
     def __init__(self) -> None:
         self.started_at = datetime.now(UTC)
@@ -124,14 +129,14 @@ class Tally:
         self._errors: Counter[str] = Counter()
         self._latency = Quantiles()
         self._bytes = 0
-        self._received_bytes = 0
+        self.received_bytes = 0
         self._attempts = 0
         self._retries = 0
         self.times = Times()
 
     def helped(self, result: AttemptResult) -> None:
         """Take in what an attempt brought to a file that others finish."""
-        self._received_bytes += result.received_bytes
+        self.received_bytes += result.received_bytes
         self.times.add(result)
 
     def result(self, result: AttemptResult, host: str = "") -> None:
@@ -141,7 +146,7 @@ class Tally:
             result: What it brought.
             host: The host and port that its line names.
         """
-        self._received_bytes += result.received_bytes
+        self.received_bytes += result.received_bytes
         self.times.add(result, host)
         if result.saved is not None:
             self._latency.add(result.seconds)
@@ -211,9 +216,9 @@ class Tally:
             skipped=statuses[Status.SKIPPED.value],
             failed=statuses[Status.FAILED.value],
             bytes=self._bytes,
-            received_bytes=self._received_bytes,
+            received_bytes=self.received_bytes,
             files_per_second=with_file / seconds,
-            mib_per_second=self._received_bytes / _MIB / seconds,
+            mib_per_second=self.received_bytes / _MIB / seconds,
             latency_p50_seconds=self._latency.quantile(0.50),
             latency_p95_seconds=self._latency.quantile(0.95),
             latency_p99_seconds=self._latency.quantile(0.99),

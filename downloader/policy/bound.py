@@ -1,16 +1,18 @@
 """What bound a run: the network, the CPU, a server, our politeness, the disk, or several.
 
     enough to tell? ──no──► None
+        │ answers were refused                                   ► server-bound
         │ the CPU is at its ceiling                              ► CPU-bound
         │ most of the time went to storing, or to commits        ► disk-bound
-        │ answers were refused, or queue at their host           ► server-bound
+        │ answers queue at their host                            ► server-bound
         │ limits, pauses or a rate held most slots               ► politeness-bound
         │ most of the time went to waiting for the network       ► IO-bound
         └ none of it                                             ► mixed
 
 The order matters: whoever lacks CPU, or waits for the disk, sees the network late, so
-that waiting for it says nothing then. Nor does an idle slot say anything of our own
-limits while the server behind them has no more to give.
+that waiting for it says nothing then; only a server's own word goes before that. Nor does
+an idle slot say anything of our own limits while the server behind them has no more to
+give.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ CPU_SHARE = 0.7
 MAIN_SHARE = 0.6
 # From which share of refused answers (429, 503) on it is the server that says no.
 REFUSED_SHARE = 0.2
+# What must be used of a rate that was asked for, to be what bounds the run.
+RATE_SHARE = 0.9
 # What is said of a mixed run at least.
 _WORTH_SAYING = 0.1
 _MOST_MORE = 8
@@ -75,7 +79,7 @@ def classify(figures: Figures) -> Bound | None:
     """What bound a run; None if it was too short to tell."""
     if not tells_enough(figures.seconds, figures.attempts):
         return None
-    looks = (_cpu, _disk, _server, _politeness, _network)
+    looks = (_refusals, _cpu, _disk, _crowd, _politeness, _network)
     bounds = (look(figures) for look in looks)
     bound = next((one for one in bounds if one is not None), None) or _mixed(figures)
     return _started(figures, bound)
@@ -114,10 +118,7 @@ def _cpu_share(figures: Figures) -> float:
     """
     cpu, ready, seconds = figures.cpu_seconds, figures.ready_seconds, figures.seconds
     if figures.has_processes:
-        whole = seconds * figures.worker_processes
-        workers = _one_thread_share(
-            figures.worker_cpu_seconds, figures.worker_ready_seconds, whole
-        )
+        workers = _workers_share(figures)
         everywhere = _share(figures.all_cpu_seconds, seconds * figures.cores)
         return max(_parent_share(figures), workers, everywhere)
     if figures.strategy == "threads":
@@ -138,11 +139,24 @@ def _parent_share(figures: Figures) -> float:
     return _share(cpu + min(figures.ready_seconds, cpu), figures.seconds)
 
 
+def _workers_share(figures: Figures) -> float:
+    """That of worker processes, which have one thread each, and all cores together."""
+    cpu, ready = figures.worker_cpu_seconds, figures.worker_ready_seconds
+    number, seconds = figures.worker_processes, figures.seconds
+    always = _one_thread_share(cpu, ready, number * seconds)
+    wanted = _wanted(cpu, ready)
+    return max(always, _share(wanted, min(number, figures.cores) * seconds))
+
+
 def _one_thread_share(cpu_seconds: float, ready_seconds: float, whole: float) -> float:
-    """Likewise, of one thread a process; one that is never idle wants all it can have."""
+    """That of one thread a process; one that is never idle wants all it can have."""
     if 0 < _NEVER_IDLE * whole <= cpu_seconds + ready_seconds:
         return 1.0
-    return _share(cpu_seconds + min(ready_seconds, _MOST_READY * cpu_seconds), whole)
+    return _share(_wanted(cpu_seconds, ready_seconds), whole)
+
+
+def _wanted(cpu_seconds: float, ready_seconds: float) -> float:
+    return cpu_seconds + min(ready_seconds, _MOST_READY * cpu_seconds)
 
 
 def _cpu_text(figures: Figures) -> str:
@@ -201,10 +215,12 @@ def _disk(figures: Figures) -> Bound | None:
 
 def _stored_seconds(figures: Figures) -> float:
     """What slots lost to the disk: not to a core that others had, but to the record."""
+    stored = figures.store_seconds
     ready = figures.ready_seconds + figures.worker_ready_seconds
-    if figures.strategy in _LOOPS:
-        ready = 0.0  # many attempts wait at once while one thread is ready
-    stored = max(0.0, figures.store_seconds - ready)
+    # In a loop many attempts wait at once while one thread is ready.
+    is_loop = figures.strategy in _LOOPS
+    if not is_loop and 2 * _wanted(figures.all_cpu_seconds, ready) >= stored:
+        return 0.0
     # What workers have done lies there while the loop that is to judge it waits.
     left_lying = figures.worker_seconds - figures.attempt_seconds
     return stored + min(left_lying, figures.commit_seconds * figures.workers)
@@ -213,14 +229,18 @@ def _stored_seconds(figures: Figures) -> float:
 # Servers
 
 
-def _server(figures: Figures) -> Bound | None:
+def _refusals(figures: Figures) -> Bound | None:
     refused = _share(figures.refused, figures.attempts)
-    if refused >= REFUSED_SHARE:
-        return Bound(
-            BoundKind.SERVER,
-            f"{_percent(refused)} of the attempts were answered 429 or 503",
-            "fewer at once (-x, -j) or a rate would be refused less",
-        )
+    if refused < REFUSED_SHARE:
+        return None
+    return Bound(
+        BoundKind.SERVER,
+        f"{_percent(refused)} of the attempts were answered 429 or 503",
+        "fewer at once (-x, -j) or a rate would be refused less",
+    )
+
+
+def _crowd(figures: Figures) -> Bound | None:
     crowd = figures.crowd
     # Slots that our own limit keeps idle would not help: they would only queue.
     slots = figures.slot_seconds - figures.limits_seconds
@@ -243,11 +263,15 @@ def _politeness(figures: Figures) -> Bound | None:
     limits = _share(figures.limits_seconds, slots)
     pauses = _share(figures.pauses_seconds, slots)
     rate = _share(figures.paused_seconds, slots)
-    if limits + pauses + rate < MAIN_SHARE:
+    is_at_rate = figures.rate_share >= RATE_SHARE
+    if limits + pauses + rate < MAIN_SHARE and not is_at_rate:
         return None
     held = f"kept {{}} of worker slots idle, {_cpu_text(figures)}"
-    if rate >= max(limits, pauses):
-        evidence = f"the rate limit held transfers back {_percent(rate)} of worker time"
+    if is_at_rate or rate >= max(limits, pauses):
+        evidence = (
+            f"the rate limit, of which {_percent(figures.rate_share)} was used, held "
+            f"transfers back {_percent(rate)} of worker time"
+        )
         return Bound(BoundKind.POLITENESS, evidence, "a higher --limit-rate would help")
     if pauses >= limits:
         evidence = f"pauses and back-off {held.format(_percent(pauses))}"

@@ -30,6 +30,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         network_seconds: Of attempts: connecting, TLS, first byte, body.
         first_byte_seconds: Of these: for the first byte.
         paused_seconds: Of attempts: held back by a rate.
+        rate_share: What was used of the rate that was asked for; 0 without one.
         store_seconds: Of attempts: hashing and storing.
         commit_seconds: That the run's loop waited for its record's commits.
         cpu_seconds: CPU time of the run's own process.
@@ -60,6 +61,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     network_seconds: float
     first_byte_seconds: float
     paused_seconds: float
+    rate_share: float
     store_seconds: float
     commit_seconds: float
     cpu_seconds: float

@@ -26,6 +26,7 @@ WAITING = Figures(
     network_seconds=154.0,
     first_byte_seconds=150.0,
     paused_seconds=0.0,
+    rate_share=0.0,
     store_seconds=2.0,
     commit_seconds=0.0,
     cpu_seconds=1.0,
@@ -239,13 +240,17 @@ class TestDisk:
         assert word(**busy, commit_seconds=5.0) == "disk-bound"
 
     def test_who_stores_without_a_core_does_not_wait_for_the_disk(self) -> None:
-        assert word(**STORING, ready_seconds=100.0) == "mixed"
+        unpacking = {"cpu_seconds": 3.0, "ready_seconds": 100.0}
+        storing = {"network_seconds": 3.0, "store_seconds": 17.0, "busy_seconds": 20.0}
+
+        assert word(**storing, **unpacking | {"workers": 2}) == "CPU-bound"
+        assert word(**storing, cpu_seconds=3.0, ready_seconds=6.0) == "mixed"
 
     def test_a_loop_that_is_kept_from_a_core_has_many_waiting_for_the_disk(
         self,
     ) -> None:
-        storing = {"network_seconds": 55.0, "store_seconds": 100.0}
-        found = word(**storing, strategy="curl", is_durable=True, ready_seconds=7.0)
+        storing = {"network_seconds": 3.0, "store_seconds": 5.0, "busy_seconds": 8.0}
+        found = word(**storing, strategy="curl", is_durable=True, ready_seconds=6.0)
 
         assert found == "disk-bound"
 
@@ -281,6 +286,10 @@ class TestServer:
         assert found.word == "server-bound"
         assert found.evidence == "20 % of the attempts were answered 429 or 503"
         assert found.advice == "fewer at once (-x, -j) or a rate would be refused less"
+
+    def test_refusals_count_though_the_cpu_is_busy_with_them(self) -> None:
+        assert word(cpu_seconds=20.0) == "CPU-bound"
+        assert word(cpu_seconds=20.0, refused=200) == "server-bound"
 
     def test_some_refusals_are_none(self) -> None:
         assert word(refused=199) == "IO-bound"
@@ -335,9 +344,19 @@ class TestPoliteness:
 
         assert found.word == "politeness-bound"
         assert (
-            found.evidence == "the rate limit held transfers back 81 % of worker time"
+            found.evidence
+            == "the rate limit, of which 0 % was used, held transfers back 81 % of worker time"
         )
         assert found.advice == "a higher --limit-rate would help"
+
+    def test_a_rate_that_is_used_up_whatever_else_took_time_meanwhile(self) -> None:
+        found = bound(paused_seconds=80.0, network_seconds=70.0, rate_share=0.97)
+
+        assert found.word == "politeness-bound"
+        assert found.evidence == (
+            "the rate limit, of which 97 % was used, held transfers back 50 % of "
+            "worker time"
+        )
 
     def test_all_of_them_together(self) -> None:
         assert word(limits_seconds=200.0, pauses_seconds=100.0) == "politeness-bound"
