@@ -131,6 +131,7 @@ class Gauge:
             commit_seconds=commit_seconds,
             cpu_seconds=cpu_seconds,
             worker_cpu_seconds=sum(one.cpu_seconds for one in usage),
+            worker_start_cpu_seconds=sum(one.start_cpu_seconds for one in usage),
             worker_processes=len(usage),
             ready_seconds=self._ready_seconds,
             worker_ready_seconds=self._worker_ready_seconds,

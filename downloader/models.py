@@ -328,8 +328,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class WorkerUsage(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What one worker process has used so far: CPU seconds and its memory's peak."""
+    """What one worker process has used so far.
+
+    Attributes:
+        pid: Its number.
+        cpu_seconds: CPU time.
+        peak_bytes: The most memory it ever held.
+        start_cpu_seconds: Of the CPU time: what it took until it could begin.
+    """
 
     pid: int
     cpu_seconds: float
     peak_bytes: int
+    start_cpu_seconds: float = 0.0

@@ -119,7 +119,8 @@ def _cpu_share(figures: Figures) -> float:
     cpu, ready, seconds = figures.cpu_seconds, figures.ready_seconds, figures.seconds
     if figures.has_processes:
         workers = _workers_share(figures)
-        everywhere = _share(figures.all_cpu_seconds, seconds * figures.cores)
+        used = figures.all_cpu_seconds - figures.worker_start_cpu_seconds
+        everywhere = _share(used, seconds * figures.cores)
         return max(_parent_share(figures), workers, everywhere)
     if figures.strategy == "threads":
         # Each is at work or ready, or waits for something else than a core, a lock say.
@@ -143,9 +144,11 @@ def _workers_share(figures: Figures) -> float:
     """That of worker processes, which have one thread each, and all cores together."""
     cpu, ready = figures.worker_cpu_seconds, figures.worker_ready_seconds
     number, seconds = figures.worker_processes, figures.seconds
-    always = _one_thread_share(cpu, ready, number * seconds)
-    wanted = _wanted(cpu, ready)
-    return max(always, _share(wanted, min(number, figures.cores) * seconds))
+    if 0 < _NEVER_IDLE * number * seconds <= cpu + ready:
+        return 1.0
+    # Starting is told of apart, and over before anything else could wait for it.
+    wanted = _wanted(cpu - figures.worker_start_cpu_seconds, ready)
+    return _share(wanted, min(number, figures.cores) * seconds)
 
 
 def _one_thread_share(cpu_seconds: float, ready_seconds: float, whole: float) -> float:
@@ -167,7 +170,7 @@ def _cpu_text(figures: Figures) -> str:
 
 
 def _cpu(figures: Figures) -> Bound | None:
-    if _cpu_share(figures) < CPU_SHARE:
+    if _cpu_share(figures) < CPU_SHARE and not _stores_without_a_core(figures):
         return None
     evidence = [_cpu_text(figures)]
     ready = figures.ready_seconds + figures.worker_ready_seconds
@@ -213,14 +216,20 @@ def _disk(figures: Figures) -> Bound | None:
     return Bound(BoundKind.DISK, f"{evidence}, {_cpu_text(figures)}", advice)
 
 
-def _stored_seconds(figures: Figures) -> float:
-    """What slots lost to the disk: not to a core that others had, but to the record."""
-    stored = figures.store_seconds
-    ready = figures.ready_seconds + figures.worker_ready_seconds
+def _stores_without_a_core(figures: Figures) -> bool:
+    """True if storing took most of the time, and at least half of that for the CPU."""
     # In a loop many attempts wait at once while one thread is ready.
-    is_loop = figures.strategy in _LOOPS
-    if not is_loop and 2 * _wanted(figures.all_cpu_seconds, ready) >= stored:
-        return 0.0
+    if figures.strategy in _LOOPS:
+        return False
+    stored = _share(figures.store_seconds, figures.slot_seconds)
+    ready = figures.ready_seconds + figures.worker_ready_seconds
+    cpu = figures.all_cpu_seconds - figures.worker_start_cpu_seconds
+    return stored >= MAIN_SHARE and 2 * _wanted(cpu, ready) >= figures.store_seconds
+
+
+def _stored_seconds(figures: Figures) -> float:
+    """What slots lost to the disk, and to the record."""
+    stored = figures.store_seconds
     # What workers have done lies there while the loop that is to judge it waits.
     left_lying = figures.worker_seconds - figures.attempt_seconds
     return stored + min(left_lying, figures.commit_seconds * figures.workers)

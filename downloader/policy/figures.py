@@ -35,6 +35,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         commit_seconds: That the run's loop waited for its record's commits.
         cpu_seconds: CPU time of the run's own process.
         worker_cpu_seconds: CPU time of its worker processes.
+        worker_start_cpu_seconds: Of these: until they could begin.
         worker_processes: How many there were.
         ready_seconds: That threads of that process were ready and had no core, of one
             with a loop this thread alone; 0 where the system does not say.
@@ -66,6 +67,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     commit_seconds: float
     cpu_seconds: float
     worker_cpu_seconds: float
+    worker_start_cpu_seconds: float
     worker_processes: int
     ready_seconds: float
     worker_ready_seconds: float

@@ -12,8 +12,10 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
+
 from downloader.errors import StrategyError, StrategyUnavailable
-from downloader.models import AttemptResult, ErrorKind, Moved, WorkerUsage, http_kind
+from downloader.models import AttemptResult, ErrorKind, Moved, http_kind
 from downloader.policy.goodput import Choices, Counts
 from downloader.policy.tuning import Others, Tuner, View
 from downloader.strategies.contract import (
@@ -24,7 +26,7 @@ from downloader.strategies.contract import (
 )
 
 if TYPE_CHECKING:
-    from downloader.models import Attempt, Fact, Failure
+    from downloader.models import Attempt, Fact, Failure, WorkerUsage
     from downloader.strategies.contract import Strategy
     from downloader.transfer.plan import Plan
 
@@ -147,7 +149,7 @@ class Auto:
     def usage(self) -> list[WorkerUsage]:
         used = [one for i in self._inner.values() for one in i.strategy.usage()]
         if used:  # the memory of those before them is others' now
-            spent = [WorkerUsage(one.pid, one.cpu_seconds, 0) for one in self._spent]
+            spent = [msgspec.structs.replace(one, peak_bytes=0) for one in self._spent]
             return [*spent, *used]
         return list(self._spent)
 

@@ -100,6 +100,8 @@ class Teller:
 
     def __init__(self, facts: BinaryIO) -> None:
         self._facts = facts
+        # Made when all is loaded: what follows is work.
+        self._started = time.process_time()
         self._results: list[AttemptResult] = []
         self._moved: list[Moved] = []
         self._flushed_at = time.monotonic()
@@ -125,7 +127,7 @@ class Teller:
 
     def flush(self) -> None:
         """Send all that waits."""
-        message = frames.Facts(self._results, self._moved, [], own_usage())
+        message = frames.Facts(self._results, self._moved, [], own_usage(self._started))
         self._results, self._moved = [], []
         self._flushed_at = time.monotonic()
         try:

@@ -32,6 +32,7 @@ class PooledWorker:
         self._watchdog = Watchdog(plan.timeout_seconds)
         self._worker = BlockingWorker(self._engine, self._watchdog)
         Guard(self._parent_is_gone)
+        self._started = time.process_time()
 
     def run_batch(self, body: bytes, seat: int) -> bytes:
         """Run attempts one after another.
@@ -51,7 +52,8 @@ class PooledWorker:
             results.append(
                 self._worker.run(attempt, lambda moved: self._tell(seat, moved))
             )
-        return frames.encode(frames.Facts(results, [], returned, own_usage()))
+        usage = own_usage(self._started)
+        return frames.encode(frames.Facts(results, [], returned, usage))
 
     def _tell(self, seat: int, moved: Moved) -> None:
         self._board.tell(seat, moved)

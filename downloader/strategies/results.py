@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from downloader.errors import DownloaderError
 from downloader.log import Log
 from downloader.models import AttemptResult, ErrorKind, Failure, WorkerUsage
@@ -29,9 +31,11 @@ def internal_failure(
     return AttemptResult(attempt.id, failure=failure, seconds=seconds)
 
 
-def own_usage() -> WorkerUsage:
-    """What this process has used so far."""
-    return WorkerUsage(os.getpid(), time.process_time(), peak_bytes())
+def own_usage(start_cpu_seconds: float) -> WorkerUsage:
+    """What this process has used so far, and of it to start."""
+    return WorkerUsage(
+        os.getpid(), time.process_time(), peak_bytes(), start_cpu_seconds
+    )
 
 
 def peak_bytes() -> int:
@@ -48,7 +52,7 @@ def bury(usage: dict[int, WorkerUsage], pids: Iterable[int]) -> None:
     """Keep what dead processes have used of the CPU; their memory is others' now."""
     for pid in pids:
         if pid in usage:
-            usage[pid] = WorkerUsage(pid, usage[pid].cpu_seconds, 0)
+            usage[pid] = msgspec.structs.replace(usage[pid], peak_bytes=0)
 
 
 class BatchSize:

@@ -31,6 +31,7 @@ WAITING = Figures(
     commit_seconds=0.0,
     cpu_seconds=1.0,
     worker_cpu_seconds=0.0,
+    worker_start_cpu_seconds=0.0,
     worker_processes=0,
     ready_seconds=0.2,
     worker_ready_seconds=0.0,
@@ -198,6 +199,16 @@ class TestCpu:
 
         assert word(**CHILDREN, **starved) == "CPU-bound"
 
+    def test_processes_that_are_never_idle_want_all_whatever_they_get(self) -> None:
+        never_idle = {"worker_cpu_seconds": 3.0, "worker_ready_seconds": 15.5}
+
+        assert word(**CHILDREN, **never_idle) == "CPU-bound"
+
+    def test_what_processes_take_to_start_is_not_their_work(self) -> None:
+        starting = {"worker_cpu_seconds": 16.0, "worker_start_cpu_seconds": 14.0}
+
+        assert word(**CHILDREN, **starting) == "IO-bound"
+
     def test_with_cores_to_spare_more_processes_help(self) -> None:
         found = advice(**CHILDREN | {"cores": 8}, worker_cpu_seconds=16.0)
 
@@ -244,7 +255,8 @@ class TestDisk:
         storing = {"network_seconds": 3.0, "store_seconds": 17.0, "busy_seconds": 20.0}
 
         assert word(**storing, **unpacking | {"workers": 2}) == "CPU-bound"
-        assert word(**storing, cpu_seconds=3.0, ready_seconds=6.0) == "mixed"
+        assert word(**storing, cpu_seconds=3.0, ready_seconds=6.0) == "CPU-bound"
+        assert word(**storing, cpu_seconds=1.0, ready_seconds=6.0) == "disk-bound"
 
     def test_a_loop_that_is_kept_from_a_core_has_many_waiting_for_the_disk(
         self,
