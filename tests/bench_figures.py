@@ -129,6 +129,7 @@ _CURVES = {
     "asyncio": {4: 2.5, 16: 0.7, 64: 0.21, 100: 0.2},
     "curl": {4: 2.5, 16: 0.65, 64: 0.2, 100: 0.22},
     "multicore": {4: 2.6, 16: 1.1},
+    "auto": {64: 0.25},
 }
 
 
@@ -183,7 +184,7 @@ def _made_cells(name, seconds_by_arm):
         "memory_bytes": 90 * MIB,
         "worker_memory_bytes": 3.5 * MIB,
         "startup_seconds": 0.2,
-        "phase_seconds": {"connect": 0.1, "first_byte": 3.0, "body": 0.4},
+        "phase_seconds": {"connect": 0.1, "tls": 0.0, "first_byte": 3.0, "body": 0.4},
     }
     samples = {
         place: [

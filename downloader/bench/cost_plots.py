@@ -19,7 +19,7 @@ from downloader.pages.labels import number
 from downloader.pages.page import Block, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from downloader.bench.result import (
         Cell,
@@ -32,15 +32,6 @@ __all__ = ["cpu_block", "memory_block", "phase_block"]
 
 _MIB = 1 << 20
 _MS = 1e3
-_PHASE_COLOURS = (
-    theme.SOFT,
-    theme.ORANGE,
-    theme.PURPLE,
-    theme.SKY,
-    theme.BLUE,
-    theme.GREEN,
-    theme.VERMILION,
-)
 
 
 def memory_block(workload: Workload, cells: Sequence[Cell], draw: Draw) -> Block | None:
@@ -92,7 +83,7 @@ def cpu_block(workload: Workload, cells: Sequence[Cell], draw: Draw) -> Block:
             "kernel, ms",
             "cores used",
             "switches",
-            "ticker lag, ms",
+            "lag, ms",
         ),
         rows=[
             (
@@ -109,7 +100,8 @@ def cpu_block(workload: Workload, cells: Sequence[Cell], draw: Draw) -> Block:
     )
     return Block(
         title=f"{capital(workload.title)}: CPU time a file",
-        text="What is not CPU time is waiting. Cores used: CPU seconds a second.",
+        text="What is not CPU time is waiting. Cores used: CPU seconds a second. Lag: how "
+        "late a thread woke that sleeps 10 ms at a time.",
         key=((theme.BLUE, "■", "in programs"), (theme.ORANGE, "■", "in the kernel")),
         svg=draw(
             stacks(rows, "CPU milliseconds a file"), f"CPU time on {workload.title}"
@@ -123,41 +115,32 @@ def phase_block(workload: Workload, cells: Sequence[Cell], draw: Draw) -> Block 
     known = [cell for cell in best_of(cells) if sum(cell.phase_seconds.values()) > 0]
     if not known:
         return None
-    names = tuple(dict.fromkeys(name for cell in known for name in cell.phase_seconds))
-    colours = dict(zip(names, _PHASE_COLOURS, strict=False))
-    shares = {id(cell): _shares(cell) for cell in known}
+    told = {name for cell in known for name, own in cell.phase_seconds.items() if own}
+    phases = {name: theme.PHASES[name] for name in theme.PHASES if name in told}
+    shares = [(name_of(cell), _shares(cell, phases)) for cell in known]
+    colours = [colour for _, colour in phases.values()]
     rows = [
-        (
-            name_of(cell),
-            0.0,
-            [
-                Part(share, colours.get(name, theme.INK))
-                for name, share in shares[id(cell)].items()
-            ],
-        )
-        for cell in known
+        (name, 0.0, [Part(*one) for one in zip(own, colours, strict=True)])
+        for name, own in shares
     ]
-    figure = stacks(rows, "per cent of the workers' time", ends=False)
+    words = [words for words, _ in phases.values()]
     return Block(
         title=f"{capital(workload.title)}: the workers' time by phase",
-        key=[(colours.get(name, theme.INK), "■", _words(name)) for name in names],
-        svg=draw(figure, f"phases on {workload.title}"),
+        key=[(colour, "■", name) for name, colour in phases.values()],
+        svg=draw(
+            stacks(rows, "per cent of the workers' time", ends=False),
+            f"where workers' time went on {workload.title}",
+        ),
         table=Table(
-            headings=("strategy", *(f"{_words(name)}, %" for name in names)),
-            rows=[
-                (
-                    name_of(cell),
-                    *(number(shares[id(cell)].get(name, 0.0)) for name in names),
-                )
-                for cell in known
-            ],
+            headings=("per cent, by strategy", *words),
+            rows=[(name, *map(number, own)) for name, own in shares],
         ),
     )
 
 
-def _shares(cell: Cell) -> dict[str, float]:
+def _shares(cell: Cell, phases: Iterable[str]) -> list[float]:
     total = sum(cell.phase_seconds.values())
-    return {name: 100 * one / total for name, one in cell.phase_seconds.items()}
+    return [100 * cell.phase_seconds.get(name, 0.0) / total for name in phases]
 
 
 def _cpu_of_file(cell: Cell) -> float:
@@ -167,7 +150,3 @@ def _cpu_of_file(cell: Cell) -> float:
 def _of_file(cell: Cell, told: Estimate) -> float:
     files = max(sample.files for sample in cell.samples)
     return told.median * _MS / max(1, files)
-
-
-def _words(phase: str) -> str:
-    return phase.replace("_", " ")

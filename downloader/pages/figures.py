@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 
     from downloader.timings import HostTimes, Slow, Timing, Timings
 
-__all__ = ["PHASES", "Passed", "RunFigures", "Timeline", "gather", "go_over"]
+__all__ = ["Passed", "RunFigures", "Timeline", "gather", "go_over"]
 
-# What people call the ledger's columns.
-PHASES = ("connect", "TLS", "first byte", "body", "held back", "hash and disk")
 _BINS = 60
 _SLOWEST = 20
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from downloader import wording
 from downloader.pages import theme
 from downloader.pages.charts import Bar, Part, Range, areas, bars, ranges, stacks
-from downloader.pages.figures import PHASES
 from downloader.pages.labels import number
 from downloader.pages.page import Block, Table
 from downloader.timings import SIZE_STEPS
@@ -24,14 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["errors", "latency", "over_time", "phases", "sizes", "slowest"]
 
 _MIB = 1 << 20
-_COLOURS = (
-    theme.ORANGE,
-    theme.PURPLE,
-    theme.VERMILION,
-    theme.BLUE,
-    theme.SOFT,
-    theme.GREEN,
-)
+# Of a row's attempt: not of what it waited for before.
+_ATTEMPT = ("connect", "tls", "first_byte", "body", "rate", "store")
+_PHASES = tuple(theme.PHASES[name][0] for name in _ATTEMPT)
+_COLOURS = tuple(theme.PHASES[name][1] for name in _ATTEMPT)
 _SHARES = ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))
 _MARKS = ((theme.BLUE, "o"), (theme.ORANGE, "D"), (theme.VERMILION, "^"))
 _KEY = ((theme.BLUE, "●"), (theme.ORANGE, "◆"), (theme.VERMILION, "▲"))
@@ -133,7 +128,9 @@ def phases(figures: RunFigures, draw: Draw) -> Iterator[Block]:
             colour=colour,
             text=f"{number(100 * seconds / total)} %",
         )
-        for name, seconds, colour in zip(PHASES, figures.seconds, _COLOURS, strict=True)
+        for name, seconds, colour in zip(
+            _PHASES, figures.seconds, _COLOURS, strict=True
+        )
     ]
     yield Block(
         title="The workers' time",
@@ -171,14 +168,14 @@ def _phases_by_host(hosts: Sequence[HostTimes], draw: Draw) -> Block:
         key=_phase_key(),
         svg=draw(figure, "where time went, by host"),
         table=Table(
-            headings=("per cent, by host", *PHASES),
+            headings=("per cent, by host", *_PHASES),
             rows=[(host, *map(number, own)) for host, own in shares.items()],
         ),
     )
 
 
 def _phase_key() -> list[tuple[theme.Token, str, str]]:
-    return [(colour, "■", name) for name, colour in zip(PHASES, _COLOURS, strict=True)]
+    return [(colour, "■", name) for name, colour in zip(_PHASES, _COLOURS, strict=True)]
 
 
 def sizes(figures: RunFigures, draw: Draw) -> Iterator[Block]:
@@ -293,7 +290,7 @@ def _slowest_table(
             "size",
             "row",
             "came to",
-            *(f"{name}, {unit}" for name in PHASES),
+            *(f"{name}, {unit}" for name in _PHASES),
         ),
         rows=[
             (

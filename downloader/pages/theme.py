@@ -18,6 +18,7 @@ __all__ = [
     "GROUND",
     "INK",
     "ORANGE",
+    "PHASES",
     "PURPLE",
     "SKY",
     "SOFT",
@@ -60,6 +61,21 @@ STRATEGIES = MappingProxyType(
         "asyncio": (VERMILION, "D"),
         "curl": (BLUE, "o"),
         "multicore": (ORANGE, "P"),
+        "auto": (INK, "X"),
+    }
+)
+
+# What workers' time goes to, in order: what people call it, and its colour on any page.
+PHASES = MappingProxyType(
+    {
+        "politeness": ("politeness", INK),
+        "queue": ("queue", SKY),
+        "connect": ("connect", ORANGE),
+        "tls": ("TLS", PURPLE),
+        "first_byte": ("first byte", VERMILION),
+        "body": ("body", BLUE),
+        "rate": ("held back", SOFT),
+        "store": ("hash and disk", GREEN),
     }
 )
 

@@ -57,5 +57,6 @@ def test_the_turn_names_its_crossing(page):
 def test_memory_and_where_time_went_are_there(page):
     assert page.blocks["Latency"][0]["MiB in all"] == "90"
     phases = page.blocks["Latency: the workers' time by phase"][0]
-    assert float(phases["first byte, %"]) == pytest.approx(85.7)
+    assert float(phases["first byte"]) == pytest.approx(85.7)
+    assert [*phases] == ["per cent, by strategy", "connect", "first byte", "body"]
     assert "programs, ms" in page.blocks["Latency: CPU time a file"][0]

@@ -1,5 +1,6 @@
 import pytest
 
+from downloader import fetch
 from downloader.pages import theme
 from downloader.strategies.contract import NAMES
 
@@ -38,3 +39,11 @@ def test_every_strategy_has_a_colour_and_a_mark_of_its_own():
     assert set(theme.STRATEGIES) == set(NAMES)
     assert len(set(theme.STRATEGIES.values())) == len(NAMES)
     assert len({colour for colour, _ in theme.STRATEGIES.values()}) == len(NAMES)
+
+
+def test_every_phase_of_a_summary_has_words_and_a_colour_of_its_own(site, workdir):
+    with fetch([f"{site.url}/n/1"]) as report:
+        phases = report.summary.phase_seconds
+
+    assert list(theme.PHASES) == list(phases)
+    assert len({colour for _, colour in theme.PHASES.values()}) == len(phases)
