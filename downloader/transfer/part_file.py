@@ -193,6 +193,15 @@ class PartFile:
             os.fsync(self._fd)
 
     @property
+    def is_hashed_beside(self) -> bool:
+        """True while a thread may still have something to hash."""
+        return self._digest is not None and self._digest.is_beside
+
+    def end_hash(self) -> None:
+        """Wait for that thread, if there is one; may run in another thread."""
+        self._end_digest()
+
+    @property
     def is_open(self) -> bool:
         """True while there is a part to write to."""
         return self._fd is not None

@@ -270,7 +270,7 @@ class Transfer:
         """The body is at its end; True if `settle` must come before `end`."""
         self.patience.working(time.monotonic())
         if self._share is None:
-            return self._is_durable
+            return self._is_durable or self._part.is_hashed_beside
         self._go_on(self._share)
         return self._seals
 
@@ -289,6 +289,7 @@ class Transfer:
                 return
         else:
             self._flush()
+            self._part.end_hash()
         if self._is_durable:
             self._part.sync()
 
