@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from downloader.models import Failure, Phases
     from downloader.timings import Timings
 
-# What SQLite may hold in memory before it writes to the file.
-CACHE_KIB = 16 << 10
+# What SQLite may hold in memory before it writes to the file. A row costs the same 30 µs with
+# 4 and with 16 MiB, from ten thousand rows to a million (measured 2026-11).
+CACHE_KIB = 4 << 10
 _FETCHED_ROWS = 256
 # With less than this free, SQLite keeps all in memory; how often that is looked at.
 LEAST_FREE_BYTES = 1 << 30

@@ -24,7 +24,7 @@ from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import BatchSize, bury
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from downloader.models import Attempt, Fact, WorkerUsage
     from downloader.strategies.programs import Program
@@ -45,8 +45,7 @@ class _Children:
     # What each of them runs.
     _module: ClassVar[str]
 
-    def __init__(self, plan: Plan, children: int, lanes: int) -> None:
-        self._lanes = lanes
+    def __init__(self, plan: Plan, lanes: Sequence[int]) -> None:
         self._plan = plan
         self._inbox: Inbox[tuple[_Child, frames.Facts | None]] = Inbox()
         self._size = BatchSize()
@@ -55,8 +54,8 @@ class _Children:
         self._bytes_per_second = plan.bytes_per_second
         self._sharers = 1
         # Before any of them has its threads: with these this process is copied no more.
-        started = [self._start() for _ in range(children)]
-        self._children = [self._make_child(program) for program in started]
+        started = [self._start() for _ in lanes]
+        self._children = list(map(self._make_child, started, lanes))
 
     @property
     def capacity(self) -> int:
@@ -132,7 +131,7 @@ class _Children:
         self._fruitless += 1
         if self._fruitless > MOST_FRUITLESS_CHILDREN:
             raise StrategyError(self.name, "its child programs die as they start")
-        another = self._make_child(self._start())
+        another = self._make_child(self._start(), child.lanes)
         self._children[self._children.index(child)] = another
         bury(self._usage, [child.pid])
         failure = Failure(ErrorKind.WORKER_LOST, "its child program died")
@@ -142,11 +141,11 @@ class _Children:
     def _start(self) -> Program:
         return programs.start(self._module)
 
-    def _make_child(self, program: Program) -> _Child:
+    def _make_child(self, program: Program, lanes: int) -> _Child:
         rate = self._bytes_per_second
         share = None if rate is None else rate / self._sharers
         plan = msgspec.structs.replace(self._plan, bytes_per_second=share)
-        return _Child(program, plan, self._lanes, self._inbox)
+        return _Child(program, plan, lanes, self._inbox)
 
 
 class Subprocess(_Children):
@@ -156,7 +155,7 @@ class Subprocess(_Children):
     _module = "downloader.strategies.child"
 
     def __init__(self, plan: Plan, workers: int) -> None:
-        super().__init__(plan, workers, 1)
+        super().__init__(plan, [1] * workers)
 
 
 class Multicore(_Children):
@@ -167,7 +166,8 @@ class Multicore(_Children):
 
     def __init__(self, plan: Plan, workers: int) -> None:
         children = min(workers, usable_cores())
-        super().__init__(plan, children, -(-workers // children))
+        lanes, more = divmod(workers, children)
+        super().__init__(plan, [lanes + (child < more) for child in range(children)])
 
     def _start(self) -> Program:
         if not programs.can_copy():
@@ -189,6 +189,7 @@ class _Child:
         inbox: Inbox[tuple[_Child, frames.Facts | None]],
     ) -> None:
         self._inbox = inbox
+        self.lanes = lanes
         self._most = lanes + BATCHES_AHEAD
         self._batches = 0
         # By attempt: the batch that it belongs to, as what is left of that.

@@ -168,6 +168,7 @@ def test_an_interrupted_run_has_its_page(odd, workdir):
 
     assert process.returncode == 130
     assert "Traceback" not in error
+    assert Path("out.html").exists(), error
     assert "the run was interrupted" in read().notes
 
 
