@@ -49,7 +49,7 @@ def cases(strategy, scale=1):
             50 * scale,
             free | {"limit_rate": 200_000},
         ),
-        Case(DISK, "disk-bound", "size/200", 80 * scale, free | {"durable": True}),
+        Case(DISK, "disk-bound", "size/200", 24 * scale, free | {"durable": True}),
     ]
     if workers == 1:
         return made
@@ -73,7 +73,7 @@ def bound(case, strategy, output):
 
 
 @contextlib.contextmanager
-def slow_fsync(seconds=0.05):
+def slow_fsync(seconds=0.2):
     """What syncs waits: a fault, for where no slow disk is to be had."""
     sync = os.fsync
 

@@ -1,5 +1,6 @@
 """Fixtures for all tests: a clean environment, the embedded site, the odd server."""
 
+import contextlib
 import os
 import signal
 
@@ -26,13 +27,17 @@ def clean_environment(tmp_path_factory):
     """No proxy, certificate, configuration or home of the machine reaches a test.
 
     For the whole session, so that session-wide servers start in it too; a test that
-    needs a variable sets it with `monkeypatch`.
+    needs a variable sets it with `monkeypatch`. Gives what coverage has set for programs
+    that are started, which is taken out as well.
     """
+    coverage = {n: v for n, v in os.environ.items() if n.startswith("COVERAGE_")}
     with pytest.MonkeyPatch.context() as patch:
+        for name in coverage:
+            patch.delenv(name)
         for name in filter(_is_foreign, list(os.environ)):
             patch.delenv(name)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        yield
+        yield coverage
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,15 +52,22 @@ def default_signals():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.fixture
-def unmeasured(monkeypatch):
-    """Programs that the test starts do not count for the coverage.
+@pytest.fixture(scope="session")
+def measured(clean_environment):
+    """A context in which programs that are started count for the coverage as well.
 
-    A KeyboardInterrupt in the middle of coverage's own work leaves its lock taken, and
-    the program waits for it for ever.
+    Elsewhere they do not: it makes each of them slower to start, and one that is ended in
+    the middle of coverage's own work waits for its lock for ever.
     """
-    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
-        monkeypatch.delenv(name)
+
+    @contextlib.contextmanager
+    def counted():
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in clean_environment.items():
+                patch.setenv(name, value)
+            yield
+
+    return counted
 
 
 @pytest.fixture

@@ -84,13 +84,11 @@ def is_alive(pid):
 
 
 def wait_until(condition, seconds=60):
-    """Look again and again; False if the time is over."""
+    """Look again and again; it is an error if the time is over."""
     until = time.monotonic() + seconds
     while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
+        assert time.monotonic() < until, f"not so after {seconds} s"
+        time.sleep(0.005)
 
 
 def files_below(root):

@@ -4,7 +4,6 @@ import pytest
 from chaos import HAS_WORKERS, STRATEGIES, run_rounds
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_kills_lose_nothing(strategy):
     kills = 4 if strategy in HAS_WORKERS else 3

@@ -11,7 +11,7 @@ import time
 import pytest
 from chaos import CHILD_SECONDS, descendants, is_alive
 from odd_exchange import body
-from strategy_rig import running
+from strategy_rig import running, wait_until
 
 from downloader import DownloaderError, fetch
 from downloader.cli import main
@@ -41,13 +41,6 @@ def started(odd, strategy, workdir, path=f"held/{SIZE}"):
     return process
 
 
-def wait_until(condition):
-    until = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
 def is_half_there(part):
     return lambda: part.exists() and part.stat().st_size == SIZE // 2
 
@@ -59,10 +52,7 @@ def killed(odd, strategy, workdir, part):
     children = descendants(process.pid)
     process.kill()
     process.wait()
-    until = time.monotonic() + CHILD_SECONDS
-    while any(map(is_alive, children)):
-        assert time.monotonic() < until, "a child outlives its parent"
-        time.sleep(0.01)
+    wait_until(lambda: not any(map(is_alive, children)), CHILD_SECONDS)
 
 
 def left(workdir):

@@ -7,14 +7,13 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from chaos import CHILD_SECONDS, descendants, is_alive, is_worker
+from chaos import descendants, is_alive, is_worker
 from odd_exchange import body
-from strategy_rig import WITH_PROCESSES, files_below, running
+from strategy_rig import WITH_PROCESSES, files_below, running, wait_until
 
 from downloader import fetch
 from downloader.progress import Silent
@@ -83,7 +82,8 @@ def test_the_file_comes_whole_and_nothing_else_lies_there(odd, strategy):
 
 @concurrent
 def test_several_connections_share_the_work(odd, strategy):
-    row = fetched(odd.url(f"/steady/{2 * KIB}"), strategy)
+    # The first is slow: whoever helps may need a while to start.
+    row = fetched(odd.url(f"/steady/{KIB}/slow/1"), strategy)
 
     assert row.error is None
     assert 2 <= odd.peak_in_flight <= 4 + UNNOTICED
@@ -260,13 +260,6 @@ def started(url, strategy, workdir):
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-
-
-def wait_until(condition):
-    until = time.monotonic() + CHILD_SECONDS + 30
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.005)
 
 
 def part_bytes():

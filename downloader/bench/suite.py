@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -45,7 +46,7 @@ from downloader.bench.workloads import (
 from downloader.site.process import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from downloader.bench.result import Verdict
     from downloader.bench.runner import Arm
@@ -102,27 +103,44 @@ def run_bench(plan: BenchPlan, tell: Callable[[str], None]) -> BenchResult:
         BenchError: Nothing at all could be measured.
     """
     # Finding it tries it out with a file, which a signal in that moment would leave.
-    tempfile.gettempdir()
+    place = tempfile.gettempdir()
     strategies, notes = choose_strategies(plan.strategies)
     if BASELINE not in strategies:
         notes.append("without serial among the strategies there is no speed-up to tell")
-    suite = _Suite(plan, strategies, tell)
+    suite = _Suite(plan, strategies, tell, place)
     suite.notes += notes
     try:
-        suite.run()
+        with _one_scratch_folder():
+            suite.run()
     except OSError as error:
-        raise BenchError("the bench", _told(error)) from error
+        raise BenchError("the bench", _told(error, place)) from error
     if not suite.cells and not suite.verdicts:
         raise BenchError("the bench", "; ".join(suite.notes) or "nothing was measured")
     return suite.result()
 
 
-def _told(error: OSError) -> str:
+@contextlib.contextmanager
+def _one_scratch_folder() -> Iterator[None]:
+    """Have all temporary files lie in one folder, which goes with all that is in it.
+
+    A signal may come while one of theirs is being made, before anybody owns it.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix="downloader-bench-", ignore_cleanup_errors=True
+    ) as folder:
+        before, tempfile.tempdir = tempfile.tempdir, folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
+def _told(error: OSError, place: str) -> str:
     """What to say of the system's refusal; the only files are temporary ones."""
     if error.errno is None:  # no file then, but the site that has gone
         return str(error)
     return (
-        f"{error.strerror or error}, in the temporary folder {tempfile.gettempdir()}; "
+        f"{error.strerror or error}, in the temporary folder {place}; "
         "TMPDIR names another"
     )
 
@@ -131,7 +149,11 @@ class _Suite:
     """A bench under way: what it has measured so far, and the time that is left."""
 
     def __init__(
-        self, plan: BenchPlan, strategies: list[str], tell: Callable[[str], None]
+        self,
+        plan: BenchPlan,
+        strategies: list[str],
+        tell: Callable[[str], None],
+        place: str,
     ) -> None:
         self.notes: list[str] = []
         self.cells: list[Cell] = []
@@ -139,6 +161,7 @@ class _Suite:
         self._plan = plan
         self._strategies = strategies
         self._tell = tell
+        self._place = place
         self._workloads: list[Workload] = []
         self._started_at = datetime.now(UTC)
         self._began = time.monotonic()
@@ -230,7 +253,7 @@ class _Suite:
                 source.write_bytes(body)
             except OSError as error:
                 self.notes.append(
-                    f"{recipe.workload.name} was left out: {_told(error)}"
+                    f"{recipe.workload.name} was left out: {_told(error, self._place)}"
                 )
                 return
         arms = file_arms(recipe, str(source), self._strategies)

@@ -141,7 +141,6 @@ def test_a_page_that_cannot_be_written_leaves_the_result(capsys, workdir, site):
     assert read_json("bench.json").mode is Mode.LIST
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 @pytest.mark.parametrize(
     ("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)]

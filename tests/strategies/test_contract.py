@@ -287,10 +287,10 @@ def manifest_rows(folder, port):
 
 
 @pytest.fixture(scope="session")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, measured):
     """The table as each strategy sees it; side by side, as it consists of waiting."""
     folders = {name: str(tmp_path_factory.mktemp(f"table-{name}")) for name in NAMES}
-    with ThreadPoolExecutor(len(NAMES)) as pool:
+    with measured(), ThreadPoolExecutor(len(NAMES)) as pool:
         made = pool.map(run_table, folders, folders.values())
         return dict(zip(NAMES, made, strict=True))
 
@@ -781,7 +781,7 @@ def test_a_stop_ends_stalled_transfers_within_five_seconds(odd, tmp_path, name):
         stalled_at_once = 1 if name == "serial" else 3
         odd.wait_for(lambda counts: is_stalled(counts, stalled_at_once))
         wait_until(
-            lambda: any(path.endswith("/ok/1") for path in files_below(tmp_path))
+            lambda: any(path.endswith("/ok/1~f") for path in files_below(tmp_path))
         )
         session.stop(15)
         made = report.result(5.0)
@@ -982,7 +982,7 @@ def test_close_ends_every_worker_process(odd, tmp_path, name):
     assert told
     assert set(told) <= set(workers)
     assert os.getpid() not in told
-    assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+    wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
     assert not worker_pids()
 
 
@@ -998,7 +998,7 @@ def test_close_ends_worker_processes_in_the_middle_of_a_stalled_read(
         strategy.close(0.0)
 
         assert workers
-        assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+        wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
 
 
 @pytest.mark.parametrize("name", WITH_PROCESSES)
@@ -1012,7 +1012,7 @@ def test_close_ends_a_worker_process_that_reacts_to_nothing(odd, tmp_path, name)
         strategy.close(0.1)
 
         assert workers
-        assert wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
+        wait_until(lambda: not any(map(is_alive, workers)), seconds=10)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_PROCESSES])
