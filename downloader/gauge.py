@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from downloader.models import AttemptResult, WorkerUsage
     from downloader.policy.bound import Bound
+    from downloader.policy.goodput import Choices
     from downloader.settings import Settings
     from downloader.tally import Times
 
@@ -85,6 +86,7 @@ class Gauge:
         cpu_seconds: float,
         commit_seconds: float,
         received_bytes: int,
+        choices: Choices | None,
     ) -> Bound | None:
         """What bound the run; None if it was too short to tell.
 
@@ -95,6 +97,7 @@ class Gauge:
             cpu_seconds: The CPU time of the run's own process.
             commit_seconds: That the loop waited for the record to be committed.
             received_bytes: Bytes of bodies that came.
+            choices: What a strategy that chooses among others came to.
         """
         if not tells_enough(seconds, times.attempts):
             return None
@@ -107,10 +110,11 @@ class Gauge:
         most_bytes = (rate or 0) * max(1e-9, seconds - start_seconds)
         idle_seconds = self._occupancy.idle_seconds
         figures = Figures(
-            strategy=self._strategy,
+            strategy=choices.strategy if choices else self._strategy,
             loop=chosen("default"),
-            has_processes=self._has_processes,
-            workers=self._workers,
+            is_chosen=choices is not None,
+            has_processes=bool(usage) if choices else self._has_processes,
+            workers=choices.workers if choices else self._workers,
             per_host=self._settings.per_host,
             hosts=times.crowding.hosts,
             cores=usable_cores(),

@@ -53,6 +53,11 @@ def http_kind(status: int) -> str:
     return f"http_{status}"
 
 
+# What came is of no use any more, and the next try starts from nothing: the word of a
+# 416, which says just that.
+BEGIN_AGAIN = http_kind(416)
+
+
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One thing to fetch, as a caller or a line of a list puts it.
 

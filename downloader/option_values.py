@@ -85,6 +85,8 @@ def check(option: Option, value: object) -> object:
         return _check_count(option, value)
     if option.kind == "choice":
         return _check_choice(option, value)
+    if option.kind == "size":
+        return _check_size(option, value)
     return _CHECKS[option.kind](value)
 
 
@@ -140,17 +142,32 @@ def _check_choice(option: Option, value: object) -> str:
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
-def _check_rate(value: object) -> int:
+def _bytes(value: object) -> int | None:
     if isinstance(value, str):
         shape = r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT]?)(?:i?B)?"
         found = re.fullmatch(shape, value.strip(), re.IGNORECASE)
-        value = int(float(found[1]) * _UNITS[found[2].upper()]) if found else None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        return int(float(found[1]) * _UNITS[found[2].upper()]) if found else None
+    return None if isinstance(value, bool) or not isinstance(value, int) else value
+
+
+def _check_rate(value: object) -> int:
+    rate = _bytes(value)
+    if rate is None or rate < 1:
         raise BadValue(
             "must be a number of bytes a second above 0, such as 500K, 2M or 1.5MiB "
             "(K is 1024)"
         )
-    return value
+    return rate
+
+
+def _check_size(option: Option, value: object) -> int:
+    size = _bytes(value)
+    if size is None or size < option.minimum:
+        raise BadValue(
+            f"must be a number of bytes, {option.minimum} at least, such as 500K, 2M or "
+            "1.5MiB (K is 1024)"
+        )
+    return size
 
 
 def _check_text(value: object) -> str:

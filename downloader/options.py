@@ -49,7 +49,7 @@ class Option:
         words: Accepted in place of a value: `auto` stands for the default, `none`
             for None. The first is what a None means and what a file shows.
         maximum: The largest count.
-        minimum: The smallest count.
+        minimum: The smallest count, or size in bytes.
         is_trusted_only: True if a `config.toml` that merely lies in the current folder
             may not set it.
     """
@@ -147,7 +147,7 @@ OPTIONS: tuple[Option, ...] = (
         "user_agent",
         "text",
         default=f"downloader/{__version__} (+{_HOME_PAGE})",
-        purpose="introduce yourself as TEXT; its first word is the name looked up in robots.txt",
+        purpose="introduce yourself as TEXT",
         flags=("-U", "--user-agent"),
         group="what",
         metavar="TEXT",
@@ -205,7 +205,7 @@ OPTIONS: tuple[Option, ...] = (
         "verify",
         "bool",
         default=False,
-        purpose="read files that are there, and fetch those whose sha256 is not the recorded",
+        purpose="read files that are there, and fetch those whose digest is not the recorded",
         flags=("--verify",),
         group="where",
     ),
@@ -303,7 +303,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "min_segment_size",
-        "rate",
+        "size",
         default=4 << 20,
         purpose="with --segments: let no connection begin with less than BYTES of a file",
         flags=("--min-segment-size",),
@@ -345,13 +345,14 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "max_file_size",
-        "rate",
+        "size",
         default=None,
         purpose="refuse a file of more than BYTES, such as 500K or 2G",
         flags=("--max-file-size",),
         aliases=("--max-filesize",),
         metavar="BYTES",
         words=("none",),
+        minimum=1,
     ),
     Option(
         "retries",

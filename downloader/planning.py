@@ -14,7 +14,7 @@ from downloader.policy.frontier import Limits
 from downloader.policy.redaction import printable
 from downloader.policy.retry import RetryRules
 from downloader.policy.standing import Wishes
-from downloader.strategies.contract import chosen, default_workers, load
+from downloader.strategies.contract import chosen, default_workers
 from downloader.transfer import descriptors
 from downloader.transfer.coding import known_codings
 from downloader.transfer.digest import new_hash
@@ -60,17 +60,11 @@ def count_workers(settings: Settings, name: str) -> int:
     """The workers of a run; `serial` has one, whatever was asked for.
 
     Fewer than wanted where not so many files may be open at once, which is said.
-
-    Raises:
-        StrategyUnavailable: There is no such strategy.
     """
     if name == "serial":
         return 1
     wanted = settings.workers or default_workers(name)
-    is_parent = load(name).has_worker_processes and name != "multicore"
-    room = descriptors.most_workers(
-        descriptors.A_CHILD if is_parent else descriptors.A_TRANSFER
-    )
+    room = descriptors.most_workers(descriptors.A_TRANSFER)
     if room < wanted:
         logger.warning(
             "only %s files may be open at once (ulimit -n): running %s downloads at a time",

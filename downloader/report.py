@@ -72,10 +72,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         received_bytes: Bytes of bodies that came over the network, retries included.
         files_per_second: Rows that ended with their file, a second of `seconds`.
         mib_per_second: `received_bytes` in MiB a second of `seconds`.
-        latency_p50_seconds: Median time of an attempt in its worker, queueing left
-            out; None if there was none.
-        latency_p95_seconds: 95 of 100 attempts took no longer.
-        latency_p99_seconds: 99 of 100 attempts took no longer.
+        latency_p50_seconds: Median time of an attempt that saved its file, in its
+            worker, queueing left out; None if there was none.
+        latency_p95_seconds: 95 of 100 of these took no longer.
+        latency_p99_seconds: 99 of 100 of these took no longer.
         cpu_seconds: CPU time of the run, its workers' and children's included.
         peak_memory_bytes: The most memory held, summed over all processes.
         retries: Attempts after the first of their line.

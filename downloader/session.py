@@ -47,6 +47,7 @@ from downloader.policy import digests
 from downloader.policy.frontier import Frontier
 from downloader.policy.occupancy import Hold
 from downloader.policy.redaction import redact_secrets
+from downloader.policy.retry import leaves_a_rest
 from downloader.policy.standing import UNKNOWN_FILE, Action
 from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
 from downloader.report import Report
@@ -80,9 +81,6 @@ READ_REST_SECONDS = 3.0
 _INTERRUPTED = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
 _NOT_TRIED = Failure(ErrorKind.NOT_TRIED, "the run was stopped before its turn")
 _EXISTS = Failure(ErrorKind.EXISTS, UNKNOWN_FILE)
-# The server says that the file is no more, or what came is not what was asked for: there
-# will be no rest of it.
-_HOPELESS = frozenset({"http_404", "http_410", ErrorKind.CHECKSUM, ErrorKind.EXISTS})
 
 
 class Session:
@@ -314,7 +312,8 @@ class Session:
             attempts := self._frontier.take(now, strategy.batch)
         ):
             strategy.start(attempts)
-        self._gauge.turn(now, self._frontier.in_flight, self._hold())
+        in_flight, room = self._frontier.in_flight, strategy.capacity
+        self._gauge.turn(now, in_flight, room, self._hold())
 
     def _hold(self) -> Hold:
         """What keeps workers idle now, if any are."""
@@ -428,7 +427,7 @@ class Session:
         is_stopped = failure is not None and failure.kind in STOPPED
         if is_new or is_stopped or not ticket.history.number:
             return
-        keeps_part = failure is not None and failure.kind not in _HOPELESS
+        keeps_part = failure is not None and leaves_a_rest(failure)
         self._holdings.tidy(ticket.entry.path, keeps_part=keeps_part)
 
     def _emit(
@@ -483,7 +482,7 @@ class Session:
 
     def _finish(self) -> None:
         if self._stopped_at is None:
-            self._gauge.turn(time.monotonic(), 0, Hold.NOTHING)
+            self._gauge.turn(time.monotonic(), 0, 0, Hold.NOTHING)
         self._close_strategy(GRACE_SECONDS)
         # Of these a worker that was ended by force may have put the file in place.
         unsettled = self._frontier.paths_in_flight()
@@ -496,12 +495,9 @@ class Session:
         self._give_up_rest()
         for outcome in self._intake.spellings():
             self._emit(outcome)
-        self._tell_the_rest()
-        self._holdings.close(unsettled)
-
-    def _tell_the_rest(self) -> None:
-        """Whoever still waits for a row, given up in bulk, is told of it."""
+        # Whoever still waits for a row that was given up in bulk.
         self._tell(list(self._sinks))
+        self._holdings.close(unsettled)
 
     def _tell(self, rows: list[int]) -> None:
         """Tell whoever waits for these rows, which were given up in bulk."""
@@ -585,6 +581,7 @@ class Session:
             cpu_seconds=cpu_seconds,
             commit_seconds=self._holdings.commit_seconds,
             received_bytes=self._tally.received_bytes,
+            choices=self._choices,
         )
 
 

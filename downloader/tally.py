@@ -8,8 +8,9 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from downloader.models import STOPPED, ErrorKind, Status, http_kind
+from downloader.models import STOPPED, ErrorKind, Status
 from downloader.policy.crowding import Crowding
+from downloader.policy.retry import REFUSALS
 from downloader.report import Summary
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from downloader.policy.goodput import Choices
 
 _MIB = 1 << 20
-# A server's words for too much at once.
-_REFUSALS = frozenset({http_kind(429), http_kind(503)})
 # Failures that are nobody's: a file of the user's was left alone, or there was no time.
 _UNTRIED = (ErrorKind.EXISTS.value, *(kind.value for kind in STOPPED))
 
@@ -95,7 +94,7 @@ class Times:
         """Take in an attempt; of one without a host no answer is compared."""
         self.attempts += 1
         failure = result.failure
-        if failure is not None and failure.kind in _REFUSALS:
+        if failure is not None and failure.kind in REFUSALS:
             self.refused += 1
         phases = result.phases
         if phases is None:

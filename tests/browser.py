@@ -1,7 +1,6 @@
 """A real headless Chromium, driven over its DevTools protocol by aiohttp's WebSocket."""
 
 import asyncio
-import base64
 import contextlib
 import json
 import subprocess
@@ -99,18 +98,6 @@ class Sheet:
         if "exceptionDetails" in answer:
             raise RuntimeError(answer["exceptionDetails"])
         return answer["result"].get("value")
-
-    async def picture(self, top=0, height=None):
-        """A PNG of the page, or of a part of it."""
-        size = await self.ask(
-            "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
-        )
-        clip = {"x": 0, "y": top, "width": size[0], "scale": 1}
-        clip["height"] = min(height or size[1], size[1] - top)
-        shot = await self.call(
-            "Page.captureScreenshot", clip=clip, captureBeyondViewport=True
-        )
-        return base64.b64decode(shot["data"])
 
 
 @contextlib.contextmanager

@@ -57,18 +57,28 @@ async def aiohttp_driver(engine):
         await driver.close()
 
 
+def nobody(moved):
+    """Whom progress is told."""
+
+
 def _run_requests(engine, attempts):
     with requests_driver(engine) as (driver, _):
-        return [driver.run(attempt, nobody) for attempt in attempts]
+        return [to_its_end(driver, attempt) for attempt in attempts]
+
+
+def to_its_end(driver, attempt):
+    """The result of an attempt that a driver in steps makes."""
+    steps = driver.steps(attempt, nobody)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
 
 
 async def _run_aiohttp(engine, attempts):
     async with aiohttp_driver(engine) as driver:
         return [await driver.run(attempt, nobody) for attempt in attempts]
-
-
-def nobody(moved):
-    """Whom progress is told."""
 
 
 class Script:

@@ -35,6 +35,18 @@ def test_worker_processes_are_measured_too(strategy, tmp_path):
     assert bound.word == case.word, bound.text
 
 
+def test_slots_that_auto_does_not_try_are_nobodys(tmp_path):
+    case, *_ = bound_cases.cases("auto", scale=2)
+    settings = case.settings | {"workers": 200}
+    bound = bound_cases.bound(
+        case._replace(settings=settings, files=400), "auto", str(tmp_path / "out")
+    )
+
+    assert bound is not None
+    assert bound.word == "IO-bound", bound.text
+    assert bound.advice is None
+
+
 def test_the_summary_tells_where_worker_slots_were(odd, tmp_path):
     urls = [odd.url(f"slow/{n}/0.1") for n in range(100, 108)]
     with fetch(urls, output=str(tmp_path), workers=4, per_host=2) as report:

@@ -266,12 +266,16 @@ def test_a_broken_pipe_turns_the_display_off(clock):
     lines.close()
     stream.close()
 
+    assert not lines._screen.is_on
+
 
 def test_a_stream_closed_in_the_run_turns_the_display_off(lines, text, clock):
     text.close()
 
     draw(lines, clock, seconds=10)
     lines.close()
+
+    assert not lines._screen.is_on
 
 
 # Bars
@@ -534,6 +538,8 @@ def test_a_terminal_that_went_away_turns_the_bars_off(terminal, bars, clock):
     bars.note("nor this")
     draw(bars, clock)
     bars.close()
+
+    assert not bars._screen.is_on
 
 
 def test_drawing_starts_no_thread(bars, clock):

@@ -127,6 +127,7 @@ def test_every_option_has_a_working_variable(option, tmp_path, workdir):
         "rate": ("2K", 2048),
         "report": ("-", "-"),
         "seconds": ("1.5", 1.5),
+        "size": ("2M", 2 << 20),
         "text": ("me/1", "me/1"),
     }[option.kind]
     final = final[0] if option.kind == "choice" and isinstance(final, tuple) else final

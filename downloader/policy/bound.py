@@ -181,7 +181,9 @@ def _cpu(figures: Figures) -> Bound | None:
     return Bound(BoundKind.CPU, ", ".join(evidence), _cpu_advice(figures))
 
 
-def _cpu_advice(figures: Figures) -> str:
+def _cpu_advice(figures: Figures) -> str | None:
+    if figures.is_chosen:
+        return None
     if not figures.has_processes and figures.cores > 1:
         return "--strategy multicore would help, more workers would not"
     if not figures.has_processes:
@@ -310,8 +312,9 @@ def _network(figures: Figures) -> Bound | None:
 
 def _network_advice(figures: Figures) -> str | None:
     """More at once, as far as the CPU, the hosts' limit and the list go."""
-    if figures.attempts < 2 * figures.workers:
-        return None  # there was not more to do than could be done at once
+    # There was not more to do than could be done at once, or more was tried.
+    if figures.attempts < 2 * figures.workers or figures.is_chosen:
+        return None
     most = CPU_SHARE / max(_cpu_share(figures), 1e-9)
     workers = _round_down(figures.workers * min(_MOST_MORE, most))
     if workers < 1.5 * figures.workers:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downloader.errors import InvalidUrl, TransportError
-from downloader.models import ErrorKind, Failure, http_kind
+from downloader.models import BEGIN_AGAIN, ErrorKind, Failure, http_kind
 from downloader.policy import headers, urls
 from downloader.policy.redaction import printable, redact_secrets
 from downloader.policy.segments import is_divisible
@@ -407,8 +407,7 @@ class Exchange:
 
 def begin_again(reason: str) -> Failure:
     """The failure of a part that is of no use any more: the next try starts from nothing."""
-    # The word of a 416, which says just that.
-    return Failure(http_kind(416), reason)
+    return Failure(BEGIN_AGAIN, reason)
 
 
 def _differs(one: int | None, other: int | None) -> bool:

@@ -13,6 +13,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         strategy: Its name.
         loop: The name of the best strategy with an event loop that is at hand.
+        is_chosen: True if the run itself chose that, and the number of workers.
         has_processes: True if worker processes moved the bytes.
         workers: How many slots there were.
         per_host: The limit of transfers at once for a host, None for none.
@@ -45,6 +46,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     strategy: str
     loop: str
+    is_chosen: bool
     has_processes: bool
     workers: int
     per_host: int | None
@@ -77,7 +79,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     def slot_seconds(self) -> float:
         """All the time of slots in which there was something left to do."""
         idle = self.list_seconds + self.limits_seconds + self.pauses_seconds
-        return max(self.busy_seconds, self.attempt_seconds) + idle
+        return self.worker_seconds + idle
 
     @property
     def worker_seconds(self) -> float:

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from downloader.models import (
+    BEGIN_AGAIN,
     Attempt,
     AttemptResult,
     ErrorKind,
     Failure,
-    http_kind,
 )
 from downloader.policy import retry, urls
 from downloader.policy.breaker import Breakers, State
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     from downloader.models import Entry, Partial, Saved
 
-_BEGIN_AGAIN = http_kind(416)
 _LED_AWAY = Failure(ErrorKind.PROTOCOL, "a part of the file was said to be elsewhere")
 # All who worked on a file have left, and nobody has said why.
 _UNFINISHED = Failure(ErrorKind.WORKER_LOST, "its parts were left by all who had them")
@@ -345,7 +344,7 @@ class Frontier:
         if result.failure is not None:
             before = ticket.setback
             # That what has come is of no use says more than anything else.
-            if before is None or result.failure.kind == _BEGIN_AGAIN:
+            if before is None or result.failure.kind == BEGIN_AGAIN:
                 ticket.setback = result
         if ticket.flights:
             return None
@@ -523,7 +522,7 @@ class Frontier:
         history = ticket.history
         history.losses += failure.kind == ErrorKind.WORKER_LOST
         history.stale += failure.stale
-        history.restarts += failure.kind == "http_416"
+        history.restarts += failure.kind == BEGIN_AGAIN
         assert ticket.began_at is not None
         history.seconds = now - ticket.began_at
         again = retry.decide(failure, history, self._limits.retry, jitter)
@@ -532,7 +531,7 @@ class Frontier:
         if not again.counts:
             history.number -= 1
         ticket.partial = None if again.drops_part else result.partial or ticket.partial
-        ticket.is_undivided |= failure.kind == _BEGIN_AGAIN
+        ticket.is_undivided |= failure.kind == BEGIN_AGAIN
         ticket.restart()
         due = now + again.delay_seconds
         if again.pauses_host:

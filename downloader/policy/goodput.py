@@ -6,6 +6,7 @@ import math
 
 import msgspec
 
+from downloader.models import ErrorKind, http_kind
 from downloader.tuples import NamedTuple
 
 # With fewer files a block's figures are chance.
@@ -18,6 +19,14 @@ FULL_SHARE = 0.5
 # Of the time that its thread could have worked in.
 CROWDED_SHARE = 0.25
 _MIB = 1 << 20
+# What fails like this may be for too much that was asked for at once.
+OVERLOAD = frozenset(
+    {
+        *(ErrorKind.TIMEOUT, ErrorKind.TOO_SLOW, ErrorKind.CONNECT),
+        *(ErrorKind.TRUNCATED, ErrorKind.WORKER_LOST),
+        *map(http_kind, (408, 429, 500, 502, 503, 504)),
+    }
+)
 
 
 class Counts(NamedTuple):

@@ -39,30 +39,33 @@ class Occupancy:
         busy_seconds: Summed over the slots that had an attempt in flight.
     """
 
-    __slots__ = ("_at", "_busy", "_hold", "_idle", "_slots", "busy_seconds")
+    __slots__ = ("_at", "_busy", "_free", "_hold", "_idle", "_slots", "busy_seconds")
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._at: float | None = None
-        self._busy = 0
+        self._busy = self._free = 0
         self._hold = Hold.NOTHING
         self._idle = [0.0] * len(Hold)
         self.busy_seconds = 0.0
 
-    def turn(self, now: float, in_flight: int, hold: Hold) -> None:
+    def turn(self, now: float, in_flight: int, room: int, hold: Hold) -> None:
         """Count the time since the last turn, and note what holds from now on.
 
         Args:
             now: The clock's time.
             in_flight: Attempts handed out; of a batch more may wait than there are slots.
+            room: How many more would be taken now: fewer than the other slots where a
+                strategy tries fewer out, more where it takes batches.
             hold: What keeps the other slots idle, if any are.
         """
         if self._at is not None:
             spent = now - self._at
             self.busy_seconds += spent * self._busy
-            self._idle[self._hold] += spent * (self._slots - self._busy)
+            self._idle[self._hold] += spent * self._free
         self._at = now
         self._busy = min(in_flight, self._slots)
+        self._free = min(room, self._slots - self._busy)
         self._hold = hold
 
     def begin_anew(self, began_at: float) -> None:

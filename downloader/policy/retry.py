@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from downloader.models import ErrorKind, Failure
+from downloader.models import BEGIN_AGAIN, ErrorKind, Failure
 
 # RFC 9110 §15.5.9 (408), §15.6; RFC 8470 §5.2 (425); RFC 6585 §4 (429). 501 and 505 say
 # that the server cannot ever do it.
@@ -25,8 +25,10 @@ _RETRIED_KINDS = frozenset(
         *(f"http_{status}" for status in RETRIED_STATUSES),
     }
 )
-# The part did not fit what the server has now: start again, from nothing.
-_STALE_PART_KIND = "http_416"
+# A server's words for too much at once.
+REFUSALS = frozenset({"http_429", "http_503"})
+# The server says that the file is no more, or what came is not what was asked for.
+_HOPELESS = frozenset({"http_404", "http_410", ErrorKind.CHECKSUM, ErrorKind.EXISTS})
 
 
 class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +104,7 @@ def decide(
         )
     if failure.stale and history.stale <= 1:
         return Again(0.0, counts=False)
-    if failure.kind == _STALE_PART_KIND and history.restarts <= 1:
+    if failure.kind == BEGIN_AGAIN and history.restarts <= 1:
         return Again(0.0, counts=False, drops_part=True)
     if failure.kind not in _RETRIED_KINDS or history.number > rules.retries:
         return None
@@ -126,3 +128,8 @@ def _after_wait(
 def _backoff_seconds(number: int, rules: RetryRules) -> float:
     doublings = min(number - 1, 32)
     return min(rules.backoff_max_seconds, rules.backoff_seconds * 2.0**doublings)
+
+
+def leaves_a_rest(failure: Failure) -> bool:
+    """True if a later run may go on with what has come of a file that failed so."""
+    return failure.kind not in _HOPELESS

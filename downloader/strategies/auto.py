@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from downloader.errors import StrategyError, StrategyUnavailable
-from downloader.models import AttemptResult, ErrorKind, Moved, http_kind
-from downloader.policy.goodput import Choices, Counts
+from downloader.models import AttemptResult, Moved
+from downloader.policy.goodput import OVERLOAD, Choices, Counts
 from downloader.policy.tuning import Others, Tuner, View
 from downloader.strategies.contract import (
     chosen,
@@ -34,14 +34,6 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.01
 # The longest that one of several is waited for while the others have to be served too.
 SLICE_SECONDS = 0.004
-# What fails like this may be for too much that was asked for at once.
-OVERLOAD = frozenset(
-    {
-        *(ErrorKind.TIMEOUT, ErrorKind.TOO_SLOW, ErrorKind.CONNECT),
-        *(ErrorKind.TRUNCATED, ErrorKind.WORKER_LOST),
-        *map(http_kind, (408, 429, 500, 502, 503, 504)),
-    }
-)
 # It is begun with at once: who loads this module wants its libraries loaded, too.
 load(chosen("default"))
 

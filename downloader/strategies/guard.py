@@ -22,7 +22,7 @@ class Guard:
     """A thread that ends this process when its parent is gone.
 
     Args:
-        parent_is_gone: Blocks for about a second, then tells.
+        parent_is_gone: Blocks for a moment, then tells.
     """
 
     def __init__(self, parent_is_gone: Callable[[], bool]) -> None:

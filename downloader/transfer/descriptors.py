@@ -13,10 +13,9 @@ from downloader.tuples import NamedTuple
 # What a run needs besides its transfers: two databases with their logs, the lock, the
 # list, the report, a look-up, the folders that the session itself looks into.
 RESERVED = 36
-# A socket, its copy during a handshake, the part, and the folder it is in.
+# A socket, its copy during a handshake, the part, and the folder it is in. The parent's
+# ends of a worker process's pipes are as many.
 A_TRANSFER = 4
-# The parent's ends of a child program's or a pooled process's pipes.
-A_CHILD = 4
 _UNLIMITED = 65_536
 _MOST_FOLDERS = 16
 _MOST_IDLE = 100

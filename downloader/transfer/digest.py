@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # A body of at least this much is hashed beside: OpenSSL lets go of the interpreter's lock
 # meanwhile, so that a GiB takes 1.2 s instead of 1.7 on two cores (measured 2026-11).
-LARGE_BYTES = 1 << 20
+HASHED_BESIDE_BYTES = 1 << 20
 # The first small files of a process are not worth loading OpenSSL for.
 _FIRST_FILES = iter(range(16))
 # Chunks that may wait for it, a quarter to one MiB each.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from downloader.errors import DiskError, PartLost, TargetExists
 from downloader.policy import digests
 from downloader.policy.naming import part_name
-from downloader.transfer.digest import LARGE_BYTES, Digest, digest_of
+from downloader.transfer.digest import HASHED_BESIDE_BYTES, Digest, digest_of
 from downloader.transfer.folder import (
     BINARY,
     CLOEXEC,
@@ -95,7 +95,7 @@ class PartFile:
         """
         self._end_digest()
         self._whole = None
-        is_large = (expected_bytes or 0) >= LARGE_BYTES
+        is_large = (expected_bytes or 0) >= HASHED_BESIDE_BYTES
         self._digest = Digest(self.algorithm, is_large=is_large)
         self.size_bytes = offset_bytes
         with translated("write", self._path):

@@ -18,15 +18,15 @@ from downloader.errors import DiskError
 from downloader.models import Partial
 from downloader.policy.naming import part_name
 from downloader.quick_hash import sha256
+from downloader.transfer.folder import NOFOLLOW, NONBLOCK
 
 if TYPE_CHECKING:
     from downloader.transfer.folder import Folder
 
 FOLDER = ".downloader/parts"
 _MOST_BYTES = 64 << 10
-_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
-_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NOFOLLOW
-_READ_FLAGS = os.O_RDONLY | _NOFOLLOW | getattr(os, "O_NONBLOCK", 0)
+_CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW
+_READ_FLAGS = os.O_RDONLY | NOFOLLOW | NONBLOCK
 
 
 class PartRecord(msgspec.Struct, frozen=True):

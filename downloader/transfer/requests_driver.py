@@ -70,16 +70,6 @@ class RequestsDriver:
         self._line = Line(engine)
         self._adapter = Adapter(self._line, engine, min(most_idle, KEPT_POOLS))
 
-    def run(self, attempt: Attempt, tell: Callable[[Moved], None]) -> AttemptResult:
-        """Run an attempt to its end."""
-        steps = self.steps(attempt, tell)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                result: AttemptResult = stop.value
-                return result
-
     def steps(
         self, attempt: Attempt, tell: Callable[[Moved], None]
     ) -> Generator[None, None, AttemptResult]:

@@ -26,6 +26,7 @@ from downloader.errors import (
     TransportError,
 )
 from downloader.models import (
+    BEGIN_AGAIN,
     STOPPED,
     AttemptResult,
     ErrorKind,
@@ -33,7 +34,6 @@ from downloader.models import (
     Moved,
     Partial,
     Saved,
-    http_kind,
 )
 from downloader.policy import digests, headers
 from downloader.policy.exchange import (
@@ -67,10 +67,9 @@ SMALL_BYTES = 128 << 10
 MOVED_SECONDS = 0.2
 # Whether a larger body finds room is asked before it is written, and under what its part
 # may be gone on with is written down; for others that would cost more than it saves.
-LARGE_BYTES = 1 << 20
+RECORDED_BYTES = 1 << 20
 # A part of at most this much is hashed where one stands: a thread would cost more.
 SHORT_LEAD_BYTES = 4 << 20
-_BEGIN_AGAIN = http_kind(416)
 # The time of day, for answers that nobody compares with it.
 _UNASKED = datetime.min.replace(tzinfo=UTC)
 # What one read may bring at the most: requests moves 859 MB/s at 1 MiB against 409 at
@@ -221,7 +220,7 @@ class Transfer:
                 if self._share is not None:
                     self._refuse_range(self._share, verdict)
                     return False
-                if verdict.kind == _BEGIN_AGAIN and self._is_recorded:
+                if verdict.kind == BEGIN_AGAIN and self._is_recorded:
                     # Before anyone writes other bytes into the part than it speaks of.
                     part_record.erase(self._folder, self._attempt.path)
                 self.result = self._make(failure=verdict)
@@ -328,7 +327,7 @@ class Transfer:
             offset = self._receive.offset_bytes
             self._exchange.check_size(offset + self._received_bytes, size_bytes)
             self._part.write(data)
-            if self._wants_record and self._received_bytes > LARGE_BYTES:
+            if self._wants_record and self._received_bytes > RECORDED_BYTES:
                 self._wants_record = False
                 self._record_part()
             self._tell_progress(now)
@@ -423,7 +422,7 @@ class Transfer:
             self.patience.receiving(time.monotonic())
             return True
         self._decoder = None if verdict.coding is None else decoder(verdict.coding)
-        if (verdict.expected_bytes or 0) > LARGE_BYTES:
+        if (verdict.expected_bytes or 0) > RECORDED_BYTES:
             self._folder.check_room(self._attempt.path, verdict.expected_bytes or 0)
         # An old record goes before its bytes do, a new one comes before its bytes.
         if not (verdict.offset_bytes or self._is_first):
@@ -473,7 +472,7 @@ class Transfer:
     def _is_large(self) -> bool:
         assert self._receive is not None
         offset, expected, *_ = self._receive
-        return expected is not None and offset + expected > LARGE_BYTES
+        return expected is not None and offset + expected > RECORDED_BYTES
 
     def _partial(self) -> Partial | None:
         """What the part may be gone on with under; None if it may not."""
@@ -619,7 +618,7 @@ class Transfer:
 
     def _refuse_range(self, share: Share, failure: Failure) -> None:
         """The answer to a request for some bytes is of no use."""
-        if failure.kind == _BEGIN_AGAIN:
+        if failure.kind == BEGIN_AGAIN:
             self._reject(begin_again(failure.detail))
         elif self._attempt.joins:
             # Others are served, or were: a refusal of one more is no verdict on the file.

@@ -9,6 +9,7 @@ from downloader.policy.figures import Figures
 WAITING = Figures(
     strategy="threads",
     loop="curl",
+    is_chosen=False,
     has_processes=False,
     workers=16,
     per_host=None,
@@ -54,6 +55,12 @@ def word(**changes):
 
 def advice(**changes):
     return bound(**changes).advice
+
+
+def test_a_run_that_chose_for_itself_is_given_no_advice_on_that() -> None:
+    assert advice(is_chosen=True) is None
+    assert advice(is_chosen=True, cpu_seconds=9.5) is None
+    assert advice(is_chosen=True, refused=200) is not None
 
 
 def test_a_bound_reads_as_a_line() -> None:

@@ -8,7 +8,7 @@ import threading
 import pytest
 import requests
 import responses
-from driver_rig import nobody, requests_driver
+from driver_rig import nobody, requests_driver, to_its_end
 from odd_server import body
 from strategy_rig import make_plan
 from urllib3 import exceptions as urllib3_errors
@@ -43,7 +43,7 @@ def driver(engine):
 
 
 def run(driver, url=URL, **more):
-    return driver.run(Attempt(0, url, "file", **more), nobody)
+    return to_its_end(driver, Attempt(0, url, "file", **more))
 
 
 def test_a_body_becomes_a_file_with_what_the_head_says_of_it(driver, mocked, tmp_path):
@@ -195,7 +195,7 @@ def test_a_blocked_read_is_cut_off_from_another_thread(engine, odd, path):
     with requests_driver(engine) as (driver, watchdog):
         attempt = Attempt(0, odd.url(path), "file")
         thread = threading.Thread(
-            target=lambda: results.append(driver.run(attempt, nobody))
+            target=lambda: results.append(to_its_end(driver, attempt))
         )
         thread.start()
         odd.wait_for(lambda counts: counts.in_flight == 1)
@@ -212,7 +212,7 @@ def test_a_blocked_tls_read_is_cut_off_too(tmp_path, odd_tls):
     with requests_driver(engine) as (driver, watchdog):
         attempt = Attempt(0, odd_tls.url("/stall-body/100"), "file")
         thread = threading.Thread(
-            target=lambda: results.append(driver.run(attempt, nobody))
+            target=lambda: results.append(to_its_end(driver, attempt))
         )
         thread.start()
         odd_tls.wait_for(lambda counts: counts.in_flight == 1)
