@@ -61,13 +61,20 @@ def measured(clean_environment):
     """
 
     @contextlib.contextmanager
-    def counted():
+    def context():
         with pytest.MonkeyPatch.context() as patch:
             for name, value in clean_environment.items():
                 patch.setenv(name, value)
             yield
 
-    return counted
+    return context
+
+
+@pytest.fixture
+def counted(measured):
+    """Programs that the test starts count for the coverage."""
+    with measured():
+        yield
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from downloader.bench.memory import can_tell
 from downloader.bench.result import Word
 from downloader.bench.verdicts.safety import futures as judge_futures
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 
 def test_all_mechanisms_compute_in_every_round():
     found = computing.measure(workers=2, rounds=2, seed=1)

@@ -33,6 +33,8 @@ from downloader.errors import UsageError
 from downloader.settings import Settings
 from downloader.strategies.contract import NAMES
 
+pytestmark = pytest.mark.usefixtures("counted")
+
 SECONDS = 60.0
 
 
