@@ -80,6 +80,8 @@ READ_REST_SECONDS = 3.0
 
 _INTERRUPTED = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
 _NOT_TRIED = Failure(ErrorKind.NOT_TRIED, "the run was stopped before its turn")
+# Who ends like this may not have left its bytes to others.
+_BROKEN = frozenset({ErrorKind.WORKER_LOST, ErrorKind.INTERNAL})
 _EXISTS = Failure(ErrorKind.EXISTS, UNKNOWN_FILE)
 
 
@@ -369,7 +371,7 @@ class Session:
     def _may_be_done(self, result: AttemptResult) -> bool:
         """True if a worker died that had perhaps finished: its file is read first."""
         failure = result.failure
-        if failure is None or failure.kind != ErrorKind.WORKER_LOST:
+        if failure is None or failure.kind not in _BROKEN:
             return False
         entry = self._frontier.entry(result.attempt_id)
         if entry is None:
@@ -377,7 +379,8 @@ class Session:
         if self._frontier.is_shared(result.attempt_id):
             self._holdings.release(entry.path, result.attempt_id)
             return False
-        return self._holdings.may_be_done(entry, result)
+        is_lost = failure.kind == ErrorKind.WORKER_LOST
+        return is_lost and self._holdings.may_be_done(entry, result)
 
     def _judge(self, result: AttemptResult) -> None:
         lead = self._frontier.lead(result.attempt_id)

@@ -1,6 +1,7 @@
 """Bounds on a run: failures, time, hosts that are down, addresses."""
 
 import time
+from concurrent.futures import Future
 
 import pytest
 
@@ -8,6 +9,7 @@ from downloader import InvalidSettings, fetch
 from downloader.cli import main
 from downloader.policy import addresses, breaker
 from downloader.strategies.contract import NAMES
+from downloader.transfer.engine import Engine
 
 pytestmark = pytest.mark.usefixtures("workdir")
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
@@ -93,6 +95,22 @@ def test_only_public_addresses_are_connected_to(odd, strategy):
     report = fetch(urls, strategy=strategy, block_private=True)
 
     assert set(errors(report)) == {"blocked"}
+    assert not odd.hits
+
+
+def test_the_address_that_curl_has_connected_to_is_looked_at_too(odd, monkeypatch):
+    """Its own look-up, after it has forgotten ours, may have found another one."""
+
+    def rebound(engine, host, port):
+        told = Future()
+        told.set_result([f"+{host}:{port}:127.0.0.1"])
+        return told
+
+    monkeypatch.setattr(Engine, "addresses", rebound)
+    url = odd.url("/ok/10").replace("127.0.0.1", "rebound.test")
+    (row,) = fetch([url], strategy="curl", block_private=True)
+
+    assert row.error == "blocked"
     assert not odd.hits
 
 

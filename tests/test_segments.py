@@ -16,8 +16,11 @@ from odd_exchange import body
 from strategy_rig import WITH_PROCESSES, files_below, running, wait_until
 
 from downloader import fetch
+from downloader.holdings import Holdings
 from downloader.progress import Silent
 from downloader.strategies.contract import NAMES, default_workers
+from downloader.transfer.share import Share
+from downloader.transfer.transfer import Transfer
 
 # An answer that was broken off counts until the server's next write to it.
 UNNOTICED = 1
@@ -26,6 +29,7 @@ SIZE = KIB << 10
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
 CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
 concurrent = pytest.mark.parametrize("strategy", CONCURRENT)
+IN_THIS_PROCESS = ["threads", "asyncio", "curl"]
 pytestmark = pytest.mark.usefixtures("workdir")
 OPTIONS = {
     "segments": 4,
@@ -300,3 +304,57 @@ def test_a_disk_that_fills_up_meanwhile_fails_the_file_and_no_more(
     (row,) = json.loads((workdir / "report.json").read_text())["results"]
     assert row["error"] == "disk"
     assert "No space left" in row["detail"]
+
+
+# What breaks within this program
+
+
+def broken_for_helpers(monkeypatch, error):
+    """The first helper's first bytes meet a fault of ours."""
+    take, met = Share.take, []
+
+    def broken(share, data):
+        if not met and share._front is None:  # whoever began it follows it
+            met.append(share)
+            raise error
+        take(share, data)
+
+    monkeypatch.setattr(Share, "take", broken)
+    return met
+
+
+@pytest.mark.parametrize("strategy", IN_THIS_PROCESS)
+@pytest.mark.parametrize("error", [ValueError("a fault"), OSError(5, "I/O error")])
+def test_a_helper_that_breaks_leaves_its_bytes_to_others(
+    odd, monkeypatch, strategy, error
+):
+    met = broken_for_helpers(monkeypatch, error)
+    path = f"/steady/{KIB}/slow/1"
+    row = fetched(odd.url(path), strategy)
+
+    assert met
+    assert row.error is None, row.detail
+    assert is_whole(row, path)
+
+
+@pytest.mark.parametrize("strategy", IN_THIS_PROCESS)
+def test_a_helper_that_cannot_even_leave_is_not_waited_for(odd, monkeypatch, strategy):
+    met = broken_for_helpers(monkeypatch, ValueError("a fault"))
+    monkeypatch.setattr(Holdings, "release", lambda *_: None)
+    path = f"/steady/{KIB}/slow/1"
+    row = fetched(odd.url(path), strategy, timeout=1)
+
+    assert met
+    assert row.error is None, row.detail
+    assert is_whole(row, path)
+
+
+@pytest.mark.parametrize("strategy", IN_THIS_PROCESS)
+def test_a_file_whose_end_breaks_is_not_taken_for_whole(odd, monkeypatch, strategy):
+    def broken(transfer):
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(Transfer, "settle", broken)
+    row = fetched(odd.url(f"/steady/{KIB}"), strategy)
+
+    assert row.error == "internal"

@@ -393,7 +393,9 @@ class Exchange:
         total = carried.total_bytes
         if _differs(total, partial.total_bytes) or self._changed(partial):
             return "the file changed while parts of it were fetched"
-        end = total if self._span is None else self._span[1]
+        end = partial.total_bytes if total is None else total
+        if self._span is not None:
+            end = self._span[1]
         if end is not None and carried.last is not None and carried.last + 1 != end:
             return "a 206 stops short of the end that was asked for"
         return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
 
-from downloader.errors import StrategyError, StrategyUnavailable
+from downloader.errors import DownloaderError, StrategyError
 from downloader.models import AttemptResult, Moved
 from downloader.policy.goodput import OVERLOAD, Choices, Counts
 from downloader.policy.tuning import Others, Tuner, View
@@ -240,7 +240,7 @@ class Auto:
         if name is not None and name not in self._inner:
             try:
                 self._open(name)
-            except (OSError, StrategyUnavailable) as error:
+            except (DownloaderError, OSError, RuntimeError) as error:
                 tuner.refuse(time.monotonic(), str(error))
         before, self._active = self._active, self._inner[tuner.arm.strategy]
         held = tuner.held

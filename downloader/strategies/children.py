@@ -54,8 +54,17 @@ class _Children:
         self._bytes_per_second = plan.bytes_per_second
         self._sharers = 1
         # Before any of them has its threads: with these this process is copied no more.
-        started = [self._start() for _ in lanes]
-        self._children = list(map(self._make_child, started, lanes))
+        started: list[Program] = []
+        self._children: list[_Child] = []
+        try:
+            for _ in lanes:
+                started.append(self._start())  # noqa: PERF401 - known if the next fails
+            self._children = list(map(self._make_child, started, lanes))
+        except (OSError, RuntimeError) as error:
+            for program in started:
+                program.kill()
+                program.wait()
+            raise self._refused(error) from error
 
     @property
     def capacity(self) -> int:
@@ -131,12 +140,21 @@ class _Children:
         self._fruitless += 1
         if self._fruitless > MOST_FRUITLESS_CHILDREN:
             raise StrategyError(self.name, "its child programs die as they start")
-        another = self._make_child(self._start(), child.lanes)
-        self._children[self._children.index(child)] = another
+        place = self._children.index(child)
+        try:
+            self._children[place] = self._make_child(self._start(), child.lanes)
+        except (OSError, RuntimeError) as error:
+            if len(self._children) == 1:
+                raise self._refused(error) from error
+            del self._children[place]  # the others are enough to go on
         bury(self._usage, [child.pid])
         failure = Failure(ErrorKind.WORKER_LOST, "its child program died")
         for attempt_id in child.unsettled():
             yield AttemptResult(attempt_id, failure=failure)
+
+    def _refused(self, error: OSError | RuntimeError) -> StrategyError:
+        reason = getattr(error, "strerror", None) or str(error)
+        return StrategyError(self.name, f"it cannot start a child program: {reason}")
 
     def _start(self) -> Program:
         return programs.start(self._module)

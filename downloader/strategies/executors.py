@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from downloader.models import AttemptResult
 from downloader.strategies.blocking import BlockingWorker
 from downloader.strategies.inbox import Inbox
+from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
 from downloader.transfer.engine import Engine
 from downloader.transfer.watch import Watchdog
@@ -93,9 +94,7 @@ class Threads:
         self._threads: list[threading.Thread] = []
         self._share = descriptors.share(workers, workers)
         self._free = workers
-        self._pool = ThreadPoolExecutor(
-            workers, thread_name_prefix="downloader", initializer=self._begin_thread
-        )
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="downloader")
 
     @property
     def capacity(self) -> int:
@@ -132,10 +131,20 @@ class Threads:
         self._watchdog.close()
         self._engine.close()
 
-    def _begin_thread(self) -> None:
-        self._threads.append(threading.current_thread())
-        self._local.worker = BlockingWorker(self._engine, self._watchdog, self._share)
-        self._workers.append(self._local.worker)
-
     def _run(self, attempt: Attempt) -> None:
-        self._inbox.put(self._local.worker.run(attempt, self._inbox.put))
+        try:
+            worker = self._local.worker
+        except AttributeError:
+            try:
+                worker = self._begin_thread()
+            except Exception as error:  # noqa: BLE001 - its attempt must come back
+                self._inbox.put(internal_failure(attempt, error, 0.0))
+                return
+        self._inbox.put(worker.run(attempt, self._inbox.put))
+
+    def _begin_thread(self) -> BlockingWorker:
+        worker = BlockingWorker(self._engine, self._watchdog, self._share)
+        self._threads.append(threading.current_thread())
+        self._workers.append(worker)
+        self._local.worker = worker
+        return worker

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 READ_BYTES = 256 << 10
 # What is written at once: few calls, and all of it still in the processor's cache.
 WRITTEN_BYTES = 256 << 10
+# libcurl forgets an address after 60 s, and would then look the name up by itself.
+RESOLVED_SECONDS = 30.0
 _ABORT = -1
 _EMPTY_LINES = (b"\r\n", b"\n")
 _BODILESS = frozenset({204, 304})
@@ -61,6 +63,7 @@ class Call:
         self._is_trusting = False
         self._is_added = False
         self._resolved = ""
+        self._resolved_at = 0.0
         self._proxy = ""
         self._version = ""
         self._fields: Mapping[str, str] | None = None
@@ -102,14 +105,16 @@ class Call:
             self.easy.setopt(pycurl.FRESH_CONNECT, int(attempt.is_fresh))
         self._guarded(self._ask_first)
 
-    def flush(self) -> None:
-        """Hand on what came of the body."""
+    def flush(self) -> bool:
+        """Hand on what came of the body; True if that was all that is wanted of it."""
         if not self._pieces or self._fault is not None or not self._is_added:
-            return
+            return False
         self._guarded(self._hand_on)
-        if self.transfer.has_enough and self._is_added:
-            self.leave()
-            self._guarded(self._conclude)
+        if not (self.transfer.has_enough and self._is_added):
+            return False
+        self.leave()
+        self._guarded(self._conclude)
+        return True
 
     def _hand_on(self) -> None:
         pieces, self._pieces = self._pieces, []
@@ -118,8 +123,8 @@ class Call:
 
     def ended(self, code: int) -> None:
         """The library is done with the request."""
-        if self._pieces:
-            self.flush()
+        if self.flush():
+            return  # the next request may be on its way already
         if self._paused_until:
             left = self._paused_until - time.monotonic()
             if left > 0:
@@ -231,9 +236,9 @@ class Call:
         self._paused_until = 0.0
 
     def _send_to(self, answer: Future[list[str]]) -> None:
-        resolved = answer.result()[0]
-        if resolved != self._resolved:
-            self._resolved = resolved
+        resolved, now = answer.result()[0], time.monotonic()
+        if resolved != self._resolved or now > self._resolved_at + RESOLVED_SECONDS:
+            self._resolved, self._resolved_at = resolved, now
             self.easy.setopt(pycurl.RESOLVE, [resolved])
         self._send()
 
@@ -241,9 +246,15 @@ class Call:
         self._is_added = True
         self._driver.multi.add_handle(self.easy)
 
-    def _before_request(self, *_: object) -> int:
+    def _before_request(self, address: str, *_: object) -> int:
         """Called as the request goes out; a second time, if libcurl wants to repeat it."""
         if self._is_sent:
+            return int(pycurl.PREREQFUNC_ABORT)
+        try:
+            # Whoever looked the name up: this is what it has connected to.
+            self._driver.engine.permitted(self.transfer.url.host, [address])
+        except TransportError as error:
+            self._fault = error
             return int(pycurl.PREREQFUNC_ABORT)
         self._is_sent = True
         self._lines.clear()  # a proxy's answer to CONNECT
@@ -309,11 +320,11 @@ class Call:
         return None
 
     def _caught_up(self, done: Future[None]) -> None:
-        error = done.exception()
-        if isinstance(error, DiskError):
-            self._end_with(error)
-        else:
+        def go_on() -> None:
+            done.result()
             self.go_on()
+
+        self._guarded(go_on)
 
     def _take_data(self, data: bytes) -> int | None:
         """Some of a body, in libcurl's hands: nothing may be raised here."""
@@ -390,11 +401,11 @@ class Call:
             self._take_end()
 
     def _settled(self, done: Future[None]) -> None:
-        error = done.exception()
-        if isinstance(error, DiskError):
-            self._end_with(error)
-        else:
-            self._guarded(self._take_end)
+        def take_end() -> None:
+            done.result()
+            self._take_end()
+
+        self._guarded(take_end)
 
     def _take_end(self) -> None:
         result = self.transfer.end()
@@ -420,9 +431,9 @@ class Call:
 
         It does when more came than was declared, of which it says nothing else.
         """
-        transfer = self.transfer
-        is_kept = transfer.keeps_connection(self._version)
-        if not is_kept or self._chunks is not None:
+        if self._version[0] != "1" or self._chunks is not None:
+            return False  # what frames bodies by itself cannot carry more
+        if not self.transfer.keeps_connection(self._version):
             return False
         return bool(self.easy.getinfo(pycurl.ACTIVESOCKET) == -1)
 

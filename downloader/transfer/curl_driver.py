@@ -121,6 +121,7 @@ class CurlDriver:
     def close(self) -> None:
         """Close every connection and the folder."""
         for call in self._live.values():
+            call.transfer.interrupt()  # no thread shall wait on for others
             call.leave()
         self._live.clear()
         self.multi.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from downloader import quick_hash
 from downloader.errors import UsageError
@@ -21,6 +21,9 @@ HASHED_BESIDE_BYTES = 1 << 20
 _FIRST_FILES = iter(range(16))
 # Chunks that may wait for it, a quarter to one MiB each.
 _MOST_WAITING = 16
+# Of a process: more have no core to run on, and each holds what waits for it.
+_MOST_THREADS = 8
+_THREAD_NAME = "downloader-hash"
 
 
 class Hash(Protocol):
@@ -110,13 +113,7 @@ class Digest:
         self._thread: threading.Thread | None = None
         if is_large and algorithm != digests.NONE:
             self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_WAITING)
-            self._thread = threading.Thread(
-                target=_hash_all,
-                args=(self._hash, self._waiting),
-                name="downloader-hash",
-                daemon=True,
-            )
-            self._thread.start()
+            self._thread = _begun(_hash_all, self._hash, self._waiting)
 
     @property
     def is_beside(self) -> bool:
@@ -141,6 +138,21 @@ class Digest:
             thread, self._thread = self._thread, None
             self._waiting.put(None)
             thread.join()
+
+
+def _begun(*work: Any) -> threading.Thread | None:
+    """A thread that does some work; None if there are enough, or no more are to be had."""
+    others = sum(one.name == _THREAD_NAME for one in threading.enumerate())
+    if others >= _MOST_THREADS:
+        return None
+    thread = threading.Thread(
+        target=work[0], args=work[1:], name=_THREAD_NAME, daemon=True
+    )
+    try:
+        thread.start()
+    except RuntimeError:  # as many as the system allows
+        return None
+    return thread
 
 
 def _hash_all(digest: Hash, waiting: queue.Queue[bytes | None]) -> None:

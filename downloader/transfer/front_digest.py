@@ -12,7 +12,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from downloader.errors import DiskError, PartLost
+from downloader.errors import PartLost
 from downloader.policy import digests
 from downloader.transfer.folder import translated
 
@@ -53,12 +53,12 @@ class FrontDigest:
         self._map = segment_map
         self._total_bytes = total_bytes
         self._path = path
-        self._error: DiskError | None = None
-        self._is_stopped = False
+        self._error: Exception | None = None
+        self._is_stopped = self._is_whole = False
         self._news = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, name="downloader-hash", daemon=True
+            target=self._run, name="downloader-front", daemon=True
         )
         self._thread.start()
 
@@ -73,10 +73,10 @@ class FrontDigest:
             PartLost: The part is shorter than its map says.
             DiskError: It cannot be read.
         """
-        is_over = self._over.wait(seconds)
+        self._over.wait(seconds)
         if self._error is not None:
             raise self._error
-        return is_over and not self._is_stopped
+        return self._is_whole
 
     def stop(self) -> None:
         """End the thread, wherever it is; called again it does nothing."""
@@ -87,7 +87,7 @@ class FrontDigest:
         try:
             with translated("read", self._path):
                 self._hash_all()
-        except DiskError as error:
+        except Exception as error:  # noqa: BLE001 - told to whoever waits
             self._error = error
         finally:
             self._map.close()
@@ -103,6 +103,7 @@ class FrontDigest:
             if front <= position:
                 self._news.wait(_LOOK_SECONDS)
             position = self._hash(position, front)
+        self._is_whole = position >= self._total_bytes
 
     def _hash(self, position: int, front: int) -> int:
         if self.digest.algorithm == digests.NONE:

@@ -11,14 +11,15 @@ hashes the file and gives it its name; the others leave when nothing is left for
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import struct
 from typing import TYPE_CHECKING
 
-from downloader.errors import PartLost
+from downloader.errors import DiskError, PartLost
 from downloader.policy import segments
 from downloader.policy.segments import Span
-from downloader.transfer.folder import CLOEXEC, NOFOLLOW, translated
+from downloader.transfer.folder import CLOEXEC, NOFOLLOW, disk_error, translated
 
 try:
     import fcntl
@@ -45,6 +46,9 @@ _OPEN_FLAGS = os.O_RDWR | NOFOLLOW | CLOEXEC
 class SegmentMap:
     """The map of one part as one worker sees it.
 
+    Every step of it raises `DiskError` where the disk refuses, and `PartLost` where the
+    map has lost what was in it.
+
     Args:
         folder: The worker's view of the output folder.
         place: The map's name relative to it.
@@ -70,18 +74,20 @@ class SegmentMap:
         self._total_bytes = total_bytes
         self._index = 0
         self.position = 0
+        self._place = place
         with translated("write", place):
             parent, name = folder.locate(place)
             if is_new:
                 self._fd = os.open(name, _CREATE_FLAGS, 0o600, dir_fd=parent)
-                os.write(self._fd, _HEAD.pack(_MARK, _FINE, total_bytes, owner))
-                os.write(self._fd, _SPAN.pack(0, total_bytes, owner))
-                return
-            try:
-                self._fd = os.open(name, _OPEN_FLAGS, dir_fd=parent)
-            except FileNotFoundError as error:
-                raise PartLost("go on with", place, "its map is gone") from error
-        if not self._is_sound():
+            else:
+                try:
+                    self._fd = os.open(name, _OPEN_FLAGS, dir_fd=parent)
+                except FileNotFoundError as error:
+                    raise PartLost("go on with", place, "its map is gone") from error
+        if is_new:
+            self._write(_HEAD.pack(_MARK, _FINE, total_bytes, owner), 0)
+            self._append(0, [Span(0, total_bytes, owner)])
+        elif not self._is_sound():
             self.close()
             raise PartLost("go on with", place, "its map is of another file")
 
@@ -133,7 +139,7 @@ class SegmentMap:
     def advance(self, position: int) -> None:
         """All up to here is written."""
         self.position = position
-        os.pwrite(self._fd, _NUMBER.pack(position), self._offset(self._index))
+        self._write(_NUMBER.pack(position), self._offset(self._index))
 
     @property
     def end(self) -> int:
@@ -214,15 +220,15 @@ class SegmentMap:
                 self._write_span(index, span._replace(owner=0))
 
     def _is_sound(self) -> bool:
-        head = os.pread(self._fd, _HEAD.size, 0)
+        head = self._read(_HEAD.size, 0)
         if len(head) < _HEAD.size:
             return False
         mark, _, total_bytes, _ = _HEAD.unpack(head)
         if mark != _MARK or total_bytes != self._total_bytes:
             return False
-        spans = self._spans()
-        return bool(spans) and all(
-            span.position >= 0 and 0 <= span.end <= self._total_bytes for span in spans
+        return all(
+            span.position >= 0 and 0 <= span.end <= self._total_bytes
+            for span in self._spans()
         )
 
     def _state(self) -> int:
@@ -232,28 +238,47 @@ class SegmentMap:
         return self._number(_FINISHER_OFFSET)
 
     def _number(self, offset: int) -> int:
-        return int(_NUMBER.unpack(os.pread(self._fd, _NUMBER.size, offset))[0])
+        data = self._read(_NUMBER.size, offset)
+        if len(data) < _NUMBER.size:
+            raise PartLost("go on with", self._place, "its map has become shorter")
+        return int(_NUMBER.unpack(data)[0])
 
     def _set(self, offset: int, number: int) -> None:
-        os.pwrite(self._fd, _NUMBER.pack(number), offset)
+        self._write(_NUMBER.pack(number), offset)
 
     def _spans(self) -> list[Span]:
-        data = os.pread(self._fd, MOST_SPANS * _SPAN.size, _HEAD.size)
+        data = self._read(MOST_SPANS * _SPAN.size, _HEAD.size)
         whole = len(data) // _SPAN.size * _SPAN.size
+        if not whole:  # nobody's bytes would count as written
+            raise PartLost("go on with", self._place, "its map has become shorter")
         return [Span(*values) for values in _SPAN.iter_unpack(data[:whole])]
 
     def _append(self, count: int, spans: list[Span]) -> None:
         """Add spans behind so many, all at once."""
         if spans:
             data = b"".join(_SPAN.pack(*span) for span in spans)
-            os.pwrite(self._fd, data, self._offset(count))
+            self._write(data, self._offset(count))
 
     def _write_span(self, index: int, span: Span) -> None:
-        os.pwrite(self._fd, _SPAN.pack(*span), self._offset(index))
+        self._write(_SPAN.pack(*span), self._offset(index))
 
     def _write_end(self, index: int, end: int) -> None:
         # Its end alone: how far it has come is for whoever writes it to say.
-        os.pwrite(self._fd, _NUMBER.pack(end), self._offset(index) + _NUMBER.size)
+        self._write(_NUMBER.pack(end), self._offset(index) + _NUMBER.size)
+
+    def _read(self, size_bytes: int, offset: int) -> bytes:
+        try:
+            return os.pread(self._fd, size_bytes, offset)
+        except OSError as error:
+            raise disk_error("read", self._place, error) from error
+
+    def _write(self, data: bytes, offset: int) -> None:
+        try:
+            written_bytes = os.pwrite(self._fd, data, offset)
+        except OSError as error:
+            raise disk_error("write", self._place, error) from error
+        if written_bytes < len(data):  # so says a disk that fills up meanwhile
+            raise DiskError("write", self._place, os.strerror(errno.ENOSPC))
 
     @staticmethod
     def _offset(index: int) -> int:
@@ -261,8 +286,10 @@ class SegmentMap:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        with translated("lock", self._place):
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
         try:
             yield
         finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):  # closing it lets go as well
+                fcntl.flock(self._fd, fcntl.LOCK_UN)

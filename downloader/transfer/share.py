@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from typing import TYPE_CHECKING
 
+from downloader.errors import DiskError, TransportError
 from downloader.models import Partial
 from downloader.policy import digests, segments
 from downloader.transfer import part_record
@@ -57,6 +60,7 @@ class Share:
         )
         # Against a claim by the thread that waits for the rest, after the attempt's end.
         self._lock = threading.Lock()
+        self._longest_silence_seconds = _SILENCES * plan.timeout_seconds
         self._front: FrontDigest | None = None
         self._is_over = False
         self.has_enough = self.is_whole = False
@@ -123,13 +127,26 @@ class Share:
         """
         front = self._front
         assert front is not None
+        written_bytes, since = -1, 0.0
         while not front.wait(_LOOK_SECONDS):
             span = self.claim()
             if span is not None or not self._is_ours_still():
                 return span
+            now = time.monotonic()
+            if self.written_bytes != written_bytes:
+                written_bytes, since = self.written_bytes, now
+            elif now - since > self._longest_silence_seconds:
+                # Whoever was to write it could not even say that it will not come.
+                self._take_over()
+                since = now
         self._part.gathered(front.digest, self.total_bytes)
         self.is_whole = True
         return None
+
+    def _take_over(self) -> None:
+        with self._lock:
+            if not self._is_over:
+                self._map.release_others()
 
     def _is_ours_still(self) -> bool:
         with self._lock:
@@ -154,7 +171,10 @@ class Share:
     def _end(self, step: Callable[[], None]) -> None:
         with self._lock:
             self._is_over = True
-            step()
+            # A map that cannot be written any more must not end more than the attempt;
+            # whoever waits for what is ours sees that nothing comes.
+            with contextlib.suppress(DiskError, TransportError):
+                step()
             self._map.close()
         if self._front is not None:
             self._front.stop()
@@ -176,6 +196,8 @@ class Share:
 
 # How often whoever waits for the rest looks whether others have left something of it.
 _LOOK_SECONDS = 0.05
+# After so many times the patience for one silence all who are alive have ended.
+_SILENCES = 3
 
 
 def release_share(folder: Folder, path: str, attempt_id: int, partial: Partial) -> None:

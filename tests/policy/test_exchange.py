@@ -329,6 +329,11 @@ class TestRange:
 
         assert judge(206, answer, PART) == Receive(100, 200, None)
 
+    def test_what_was_known_of_it_holds(self) -> None:
+        short = {"content-range": "bytes 100-198/*", "content-length": "99"}
+
+        assert kind(judge(206, REST | short, PART)) == BEGIN_AGAIN
+
     def test_total_may_become_known_now(self) -> None:
         part = Partial(101, '"v1"', None, URL)
 

@@ -118,3 +118,21 @@ def test_an_end_is_heard_in_the_midst_of_it(part):
 
     assert not front._thread.is_alive()
     assert not front.wait(0)
+
+
+class Broken(Digest):
+    """One that the machine has no memory for."""
+
+    __slots__ = ()
+
+    def update(self, chunk):
+        raise MemoryError
+
+
+def test_a_digest_that_breaks_is_never_taken_for_whole(part):
+    part.write(part.first, 0, 500)
+    part.write(part.second, 500, 1_000)
+    front = part.follow(Broken())
+
+    with pytest.raises(MemoryError):
+        front.wait(SECONDS)

@@ -1,11 +1,13 @@
 """The map of a divided part: what whoever is killed leaves in it, and who may take what."""
 
 import contextlib
+import errno
+import os
 import struct
 
 import pytest
 
-from downloader.errors import PartLost
+from downloader.errors import DiskError, PartLost
 from downloader.policy.segments import Bounds
 from downloader.transfer import segment_map
 from downloader.transfer.folder import Folder
@@ -50,6 +52,58 @@ def test_a_kill_while_bytes_change_hands_forgets_none_of_them(
     monkeypatch.undo()
 
     assert to_come(opened(folder, 3)) == set(range(10, TOTAL))
+
+
+@pytest.mark.parametrize("written", [0, 8, 24, 30])
+def test_a_disk_that_fills_up_while_bytes_change_hands_forgets_none_of_them(
+    folder, monkeypatch, written
+):
+    """Two spans of 24 bytes are added there, of which the system takes some."""
+    opened(folder, 1, is_new=True).advance(10)
+    helper = opened(folder, 2)
+    write = segment_map.os.pwrite
+
+    def short(descriptor, data, offset):
+        return write(descriptor, data[:written], offset)
+
+    monkeypatch.setattr(segment_map.os, "pwrite", short)
+    with pytest.raises(DiskError, match="No space"):
+        helper.claim(BOUNDS)
+    monkeypatch.undo()
+
+    assert to_come(opened(folder, 3)) == set(range(10, TOTAL))
+    helper.release()
+    assert opened(folder, 3).claim(BOUNDS) is not None
+
+
+@pytest.mark.parametrize("size", [0, 8, 32, 40])
+def test_of_a_map_that_has_become_shorter_nothing_counts_as_written(
+    folder, tmp_path, size
+):
+    one = opened(folder, 1, is_new=True)
+    os.truncate(tmp_path / "file.map", size)
+
+    with pytest.raises(PartLost):
+        _ = one.front
+    with pytest.raises(PartLost):
+        _ = one.written_bytes
+    with pytest.raises(PartLost):
+        one.claim(BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("module", "call"), [("os", "pwrite"), ("os", "pread"), ("fcntl", "flock")]
+)
+def test_a_system_that_refuses_is_the_disks_failure(folder, monkeypatch, module, call):
+    def refuse(*_):
+        raise OSError(errno.EIO, "I/O error")
+
+    one = opened(folder, 1, is_new=True)
+    monkeypatch.setattr(getattr(segment_map, module), call, refuse)
+
+    with pytest.raises(DiskError, match=r"file\.map: I/O error"):
+        one.release()
+    monkeypatch.undo()
 
 
 def test_a_refused_helpers_bytes_and_all_behind_go_back_to_who_had_them(folder):
