@@ -361,7 +361,8 @@ class Holdings:
             partial = part_record.read(self._folder, entry.path)
             if partial is None:
                 part_record.erase(self._folder, entry.path)
-        if partial is None and case.intent is not None:
+        if partial is None:
+            # A stopped run keeps any part; a small body that comes now makes none anew.
             remove_part(self._folder, entry.path)
         if self._manifest is not None:
             self._manifest.intend(entry.path, case.stamp)

@@ -77,6 +77,25 @@ def test_a_stopped_run_is_gone_on_with(odd, workdir, part, strategy):
 
 
 @every_strategy
+def test_a_part_that_cannot_be_gone_on_with_goes_when_its_file_comes(
+    odd, workdir, strategy
+):
+    """Nothing says which version it is of; what comes next is small, and needs no part."""
+    url = odd.url("stall-body/1000")
+    with running([url], strategy=strategy) as (session, report):
+        odd.wait_for(lambda server: server.in_flight)
+        time.sleep(0.2)  # what was sent has come, whatever the strategy made of it
+        session.stop()
+        assert [row.error for row in report.result()] == ["interrupted"]
+    assert "1000~f.part" in left(workdir)
+    odd.release()
+    (row,) = fetch([url], strategy=strategy)
+
+    assert (row.status, row.bytes) == ("ok", 2000)
+    assert left(workdir) == {"1000~f"}
+
+
+@every_strategy
 def test_a_killed_run_is_gone_on_with(odd, workdir, part, strategy):
     killed(odd, strategy, workdir, part)
     (row,) = again = fetch([odd.url(f"held/{SIZE}")], strategy=strategy)
