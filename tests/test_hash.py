@@ -4,6 +4,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import blake3
@@ -14,6 +15,7 @@ from odd_exchange import body
 from downloader import UsageError, fetch
 from downloader.cli import main
 from downloader.strategies.contract import NAMES
+from downloader.transfer.digest import Digest
 
 pytestmark = pytest.mark.usefixtures("workdir")
 SIZE = 200_000
@@ -135,3 +137,25 @@ def test_a_manifest_from_before_is_taken_over(odd):
     (again,) = fetch([odd.url("ok/10")])
 
     assert (again.status, again.sha256) == ("skipped", row.sha256)
+
+
+def test_large_files_are_hashed_alike_with_a_thread_beside_and_without(monkeypatch):
+    """There are only so many threads, and a system may give none at all."""
+    data = os.urandom(3 << 20)
+    many = [Digest(is_large=True) for _ in range(12)]
+    beside = [one.is_beside for one in many]
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    for one in many:
+        one.update(data)
+    texts = {one.text() for one in many}
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        alone = Digest(is_large=True)
+    alone.update(data)
+
+    assert beside == [True] * 8 + [False] * 4
+    assert not alone.is_beside
+    assert texts == {alone.text()} == {hashlib.sha256(data).hexdigest()}

@@ -706,3 +706,12 @@ def test_settings_survive_pickling():
 def test_any_text_in_a_flag_is_taken_or_refused_and_never_crashes(name, text):
     with contextlib.suppress(InvalidSettings):
         load({name: text}, {}, "/nonexistent", os.devnull)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "least"),
+    [("min_segment_size", "63K", 65_536), ("max_file_size", 0, 1)],
+)
+def test_a_size_has_its_least(name, value, least):
+    with pytest.raises(InvalidSettings, match=rf"{name}.*bytes, {least} at least"):
+        Settings.make(**{name: value})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from downloader import quick_hash
 from downloader.errors import UsageError
@@ -113,7 +113,7 @@ class Digest:
         self._thread: threading.Thread | None = None
         if is_large and algorithm != digests.NONE:
             self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_WAITING)
-            self._thread = _begun(_hash_all, self._hash, self._waiting)
+            self._thread = _hash_beside(self._hash, self._waiting)
 
     @property
     def is_beside(self) -> bool:
@@ -140,13 +140,15 @@ class Digest:
             thread.join()
 
 
-def _begun(*work: Any) -> threading.Thread | None:
-    """A thread that does some work; None if there are enough, or no more are to be had."""
+def _hash_beside(
+    digest: Hash, waiting: queue.Queue[bytes | None]
+) -> threading.Thread | None:
+    """A thread that hashes; None if there are enough, or no more are to be had."""
     others = sum(one.name == _THREAD_NAME for one in threading.enumerate())
     if others >= _MOST_THREADS:
         return None
     thread = threading.Thread(
-        target=work[0], args=work[1:], name=_THREAD_NAME, daemon=True
+        target=_hash_all, args=(digest, waiting), name=_THREAD_NAME, daemon=True
     )
     try:
         thread.start()

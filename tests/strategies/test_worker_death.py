@@ -1,5 +1,6 @@
 """Workers are killed with SIGKILL in the middle: no URL is lost, no half file is left."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -17,6 +18,9 @@ from strategy_rig import (
     worker_pids,
 )
 
+from downloader import fetch
+from downloader.errors import StrategyError
+from downloader.strategies import executors, programs
 from downloader.strategies.contract import NAMES
 
 with_processes = pytest.mark.parametrize("name", WITH_PROCESSES)
@@ -132,3 +136,44 @@ def test_nothing_survives_a_killed_parent(odd, tmp_path, name):
     finally:
         for survivor in filter(is_alive, workers):
             os.kill(survivor, signal.SIGKILL)
+
+
+def refuse(*_):
+    raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+
+def test_a_dead_child_that_nothing_can_replace_leaves_its_work_to_others(
+    odd, tmp_path, monkeypatch
+):
+    urls = [odd.url("/stall-body/70000"), *map(odd.url, [f"/ok/{n}" for n in range(9)])]
+    settings = {"strategy": "subprocess", "output": tmp_path, "workers": 2}
+    with running(urls, **settings) as (_, report):
+        odd.wait_for(lambda counts: counts.in_flight)
+        monkeypatch.setattr(programs, "start", refuse)
+        victim = worker_pids()[0]
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: not is_alive(victim), seconds=20)
+        odd.release()
+        rows = list(report.result(60))
+
+    assert {row.error for row in rows} == {None}
+
+
+@pytest.mark.parametrize("strategy", ["subprocess", "multicore"])
+def test_children_that_cannot_be_started_end_the_run_in_words(
+    odd, tmp_path, monkeypatch, strategy
+):
+    monkeypatch.setattr(programs, "start", refuse)
+    monkeypatch.setattr(programs, "copy", refuse)
+
+    with pytest.raises(StrategyError, match="cannot start a child program: Resource"):
+        fetch([odd.url("/ok/1")], strategy=strategy, output=tmp_path)
+
+
+def test_a_thread_that_cannot_be_set_up_gives_its_attempt_back(
+    odd, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(executors, "BlockingWorker", refuse)
+    rows = list(fetch([odd.url("/ok/1")] * 2, strategy="threads", output=tmp_path))
+
+    assert [row.error for row in rows] == ["internal"]
