@@ -37,7 +37,7 @@ def test_worker_processes_are_measured_too(strategy, tmp_path):
 
 def test_slots_that_auto_does_not_try_are_nobodys(tmp_path):
     case, *_ = bound_cases.cases("auto", scale=2)
-    settings = case.settings | {"workers": 200}
+    settings = case.settings | {"workers": 1000}
     bound = bound_cases.bound(
         case._replace(settings=settings, files=400), "auto", str(tmp_path / "out")
     )
