@@ -1,8 +1,11 @@
 """Fixtures for all tests: a clean environment, the embedded site, the odd server."""
 
 import contextlib
+import gc
 import os
 import signal
+import threading
+import time
 
 import pytest
 from odd_server import OddServer
@@ -75,6 +78,26 @@ def counted(measured):
     """Programs that the test starts count for the coverage."""
     with measured():
         yield
+
+
+# Threads that end with what they serve; a leak of them has no other sign than that the
+# next files are hashed in line.
+_PASSING = ("downloader-hash", "downloader-front", "downloader-watchdog")
+
+
+def _passing_threads():
+    return [one.name for one in threading.enumerate() if one.name in _PASSING]
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left():
+    """Each test leaves none of the threads that end with a file or a run."""
+    yield
+    deadline = time.monotonic() + 10
+    while _passing_threads() and time.monotonic() < deadline:
+        gc.collect()
+        time.sleep(0.01)
+    assert not _passing_threads()
 
 
 @pytest.fixture

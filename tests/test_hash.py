@@ -159,3 +159,9 @@ def test_large_files_are_hashed_alike_with_a_thread_beside_and_without(monkeypat
     assert beside == [True] * 8 + [False] * 4
     assert not alone.is_beside
     assert texts == {alone.text()} == {hashlib.sha256(data).hexdigest()}
+
+
+def test_a_digest_that_is_dropped_takes_its_thread_with_it():
+    one = Digest(is_large=True)
+    one.update(b"x")
+    assert one.is_beside  # `no_threads_left` looks at what is left

@@ -103,7 +103,7 @@ class Digest:
         is_large: Whether to hash beside.
     """
 
-    __slots__ = ("_hash", "_thread", "_waiting", "algorithm")
+    __slots__ = ("_hash", "_room", "_thread", "_waiting", "algorithm")
 
     def __init__(
         self, algorithm: str = digests.SHA256, *, is_large: bool = False
@@ -112,8 +112,15 @@ class Digest:
         self._hash = new_hash(algorithm)
         self._thread: threading.Thread | None = None
         if is_large and algorithm != digests.NONE:
-            self._waiting: queue.Queue[bytes | None] = queue.Queue(_MOST_WAITING)
-            self._thread = _hash_beside(self._hash, self._waiting)
+            # This kind of queue may be put into from `__del__`, wherever that is called.
+            self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+            self._room = threading.Semaphore(_MOST_WAITING)
+            self._thread = _hash_beside(self._hash, self._waiting, self._room)
+
+    def __del__(self) -> None:
+        # Whoever dropped it without an end wants no digest, but its thread waits on.
+        if getattr(self, "_thread", None) is not None:
+            self._waiting.put(None)
 
     @property
     def is_beside(self) -> bool:
@@ -125,6 +132,7 @@ class Digest:
         if self._thread is None:
             self._hash.update(chunk)
         else:
+            self._room.acquire()
             self._waiting.put(chunk)
 
     def text(self) -> str:
@@ -141,14 +149,14 @@ class Digest:
 
 
 def _hash_beside(
-    digest: Hash, waiting: queue.Queue[bytes | None]
+    digest: Hash, waiting: queue.SimpleQueue[bytes | None], room: threading.Semaphore
 ) -> threading.Thread | None:
     """A thread that hashes; None if there are enough, or no more are to be had."""
     others = sum(one.name == _THREAD_NAME for one in threading.enumerate())
     if others >= _MOST_THREADS:
         return None
     thread = threading.Thread(
-        target=_hash_all, args=(digest, waiting), name=_THREAD_NAME, daemon=True
+        target=_hash_all, args=(digest, waiting, room), name=_THREAD_NAME, daemon=True
     )
     try:
         thread.start()
@@ -157,6 +165,9 @@ def _hash_beside(
     return thread
 
 
-def _hash_all(digest: Hash, waiting: queue.Queue[bytes | None]) -> None:
+def _hash_all(
+    digest: Hash, waiting: queue.SimpleQueue[bytes | None], room: threading.Semaphore
+) -> None:
     while (chunk := waiting.get()) is not None:
         digest.update(chunk)
+        room.release()

@@ -141,6 +141,7 @@ class PartFile:
 
     def gathered(self, digest: Digest, total_bytes: int) -> None:
         """All of a part that several have written is there, and hashed."""
+        self._end_digest()  # of the first bytes, which came while it was ours alone
         self._digest = digest
         self.size_bytes = total_bytes
 
