@@ -65,7 +65,8 @@ class Gauge:
     def phase_seconds(self, times: Times) -> dict[str, float]:
         """Where slots were; see `report.Summary`."""
         idle_seconds = self._occupancy.idle_seconds
-        spent = times.network_seconds + times.paused_seconds + times.store_seconds
+        own_seconds = times.paused_seconds + times.hash_seconds + times.store_seconds
+        spent = times.network_seconds + own_seconds
         return {
             "politeness": idle_seconds(Hold.LIMITS) + idle_seconds(Hold.PAUSES),
             "queue": max(0.0, self._occupancy.busy_seconds - spent),
@@ -74,6 +75,7 @@ class Gauge:
             "first_byte": times.first_byte_seconds,
             "body": times.body_seconds,
             "rate": times.paused_seconds,
+            "hash": times.hash_seconds,
             "store": times.store_seconds,
         }
 
@@ -131,6 +133,7 @@ class Gauge:
             first_byte_seconds=times.first_byte_seconds,
             paused_seconds=times.paused_seconds,
             rate_share=min(1.0, received_bytes / most_bytes) if rate else 0.0,
+            hash_seconds=times.hash_seconds,
             store_seconds=times.store_seconds,
             commit_seconds=commit_seconds,
             cpu_seconds=cpu_seconds,

@@ -47,7 +47,7 @@ _SCHEMA = """
 CREATE TABLE rows (
     seq INTEGER PRIMARY KEY, url TEXT, status TEXT, http_status INTEGER, path TEXT,
     bytes INTEGER, sha256 TEXT, attempts INTEGER, seconds REAL, error TEXT, detail TEXT, length_known INTEGER,
-    digest TEXT, host TEXT, began REAL, connect REAL, tls REAL, first_byte REAL, body REAL, paused REAL, store REAL
+    digest TEXT, host TEXT, began REAL, connect REAL, tls REAL, first_byte REAL, body REAL, paused REAL, hash REAL, store REAL
 );
 CREATE TABLE seen (identity BLOB PRIMARY KEY, seq INTEGER, spelling BLOB) WITHOUT ROWID;
 CREATE TABLE spellings (
@@ -62,7 +62,7 @@ _COLUMNS = (
     "length_known, digest"
 )
 # Of the row's last attempt; NULL for a row that none was made for.
-_PHASES = "began, connect, tls, first_byte, body, paused, store"
+_PHASES = "began, connect, tls, first_byte, body, paused, hash, store"
 
 
 class Kind(Enum):
@@ -303,12 +303,13 @@ class Ledger:
             rows, self._rows = self._rows, []
             self._connection.executemany(
                 f"INSERT OR REPLACE INTO rows ({_COLUMNS}, host, {_PHASES}) "  # noqa: S608 - constants
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                f"VALUES ({_PLACES})",
                 rows,
             )
 
 
-_NO_TIMES = (None,) * 7
+_NO_TIMES = (None,) * len(_PHASES.split(","))
+_PLACES = ", ".join("?" * len(f"{_COLUMNS}, host, {_PHASES}".split(",")))
 _astuple = msgspec.structs.astuple
 
 

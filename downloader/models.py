@@ -218,12 +218,14 @@ class Phases(msgspec.Struct, frozen=True, array_like=True, gc=False):
         connect_seconds: Looking the name up and connecting, a proxy included; 0 on a
             connection that stood already.
         tls_seconds: The TLS handshake; likewise.
-        first_byte_seconds: From the request to the complete response head; with curl to the
-            first bytes of its body, if it has one.
-        body_seconds: Waiting for the body, once what follows is taken off.
+        first_byte_seconds: From the request to the complete response head; with curl to its
+            first byte.
+        body_seconds: Waiting for the body, once what follows is taken off; of a file that
+            several fetch also waiting for what others fetch of it.
         paused_seconds: Held back for the sake of a rate, while the body came.
-        store_seconds: Hashing and writing: of large bodies as they come, of all from
-            the body's end until the file is in its place.
+        hash_seconds: Hashing, or waiting for the thread that hashes.
+        store_seconds: Writing: of large bodies as they come, of all from the body's end
+            until the file is in its place.
     """
 
     began_at: float
@@ -232,6 +234,7 @@ class Phases(msgspec.Struct, frozen=True, array_like=True, gc=False):
     first_byte_seconds: float = 0.0
     body_seconds: float = 0.0
     paused_seconds: float = 0.0
+    hash_seconds: float = 0.0
     store_seconds: float = 0.0
 
 

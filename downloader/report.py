@@ -89,7 +89,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
         phase_seconds: Where the slots of workers were, in seconds summed over them:
             `politeness` (idle: limits of hosts, pauses, back-off), `queue` (handed out,
             but in no worker's hands), `connect`, `tls`, `first_byte`, `body`, `rate`
-            (held back by --limit-rate), `store` (hashing, writing, naming).
+            (held back by --limit-rate), `hash`, `store` (writing, naming).
         bound: What bound the run, with evidence and advice; None if it was too short to
             tell.
         auto: What the strategy `auto` tried, decided and why; None with any other.

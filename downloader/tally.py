@@ -63,7 +63,8 @@ class Times:
         first_byte_seconds: From the request to the head.
         body_seconds: From the head to the body's end.
         paused_seconds: Held back by a rate.
-        store_seconds: Hashing and storing.
+        hash_seconds: Hashing.
+        store_seconds: Writing, and giving files their names.
     """
 
     __slots__ = (
@@ -72,6 +73,7 @@ class Times:
         "connect_seconds",
         "crowding",
         "first_byte_seconds",
+        "hash_seconds",
         "paused_seconds",
         "refused",
         "store_seconds",
@@ -81,7 +83,8 @@ class Times:
     def __init__(self) -> None:
         self.attempts = self.refused = 0
         self.connect_seconds = self.tls_seconds = self.first_byte_seconds = 0.0
-        self.body_seconds = self.paused_seconds = self.store_seconds = 0.0
+        self.body_seconds = self.paused_seconds = 0.0
+        self.hash_seconds = self.store_seconds = 0.0
         self.crowding = Crowding()
 
     @property
@@ -106,6 +109,7 @@ class Times:
         self.first_byte_seconds += first_byte
         self.body_seconds += phases.body_seconds
         self.paused_seconds += phases.paused_seconds
+        self.hash_seconds += phases.hash_seconds
         self.store_seconds += phases.store_seconds
         if host is not None and failure is None and not result.hops:
             self.crowding.add(host, phases.began_at + before, first_byte)

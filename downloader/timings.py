@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PHASES", "SIZE_STEPS", "HostTimes", "Slow", "Timing", "Timings"]
 
-PHASES = ("connect", "tls", "first_byte", "body", "paused", "store")
+PHASES = ("connect", "tls", "first_byte", "body", "paused", "hash", "store")
 """The columns of a row that its last attempt's time went to, in order."""
 
 SIZE_STEPS = tuple(1024 * 4**step for step in range(11))
@@ -29,7 +29,7 @@ _RANGES = " ".join(
     f"WHEN bytes < {step} THEN {place}" for place, step in enumerate(SIZE_STEPS)
 )
 
-Timing = tuple[str, int, int, float, float, float, float, float, float, float]
+Timing = tuple[str, int, int, float, float, float, float, float, float, float, float]
 """Host, 1 for a saved file, its bytes, when the attempt began, and its phases."""
 
 

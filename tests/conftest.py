@@ -86,18 +86,19 @@ _PASSING = ("downloader-hash", "downloader-front", "downloader-watchdog")
 
 
 def _passing_threads():
-    return [one.name for one in threading.enumerate() if one.name in _PASSING]
+    return {one for one in threading.enumerate() if one.name in _PASSING}
 
 
 @pytest.fixture(autouse=True)
 def no_threads_left():
     """Each test leaves none of the threads that end with a file or a run."""
+    before = _passing_threads()
     yield
     deadline = time.monotonic() + 10
-    while _passing_threads() and time.monotonic() < deadline:
+    while (left := _passing_threads() - before) and time.monotonic() < deadline:
         gc.collect()
         time.sleep(0.01)
-    assert not _passing_threads()
+    assert not left
 
 
 @pytest.fixture

@@ -54,7 +54,7 @@ def test_the_summary_tells_where_worker_slots_were(odd, tmp_path):
 
     assert set(spent) == {
         *("politeness", "queue", "connect", "tls"),
-        *("first_byte", "body", "rate", "store"),
+        *("first_byte", "body", "rate", "hash", "store"),
     }
     # Eight answers after 0.1 s each, two at a time, while two more might have been asked.
     assert spent["first_byte"] + spent["body"] >= 0.8

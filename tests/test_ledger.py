@@ -112,13 +112,14 @@ def test_a_row_keeps_its_host_and_the_times_of_its_last_attempt(ledger):
     ledger.add(
         outcome(1, bytes=7),
         "h:80",
-        Phases(ledger._began_at + 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
+        Phases(ledger._began_at + 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0),
     )
     ledger.add(outcome(0), "h:81")
     ledger.add(outcome(2))
     (row,) = ledger.timings().each()
 
-    assert row == ("h:80", 1, 7, pytest.approx(8.0), 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    assert row[:3] == ("h:80", 1, 7)
+    assert row[3:] == (pytest.approx(8.0), 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
     assert [one.host for one in ledger.timings().busiest_hosts(9)] == ["h:80", "h:81"]
 
 
@@ -127,7 +128,7 @@ def test_a_row_that_was_given_up_keeps_its_host(ledger):
     ledger.give_up_spilled(Failure("connect", "down"))
     timings = ledger.timings()
 
-    assert timings.busiest_hosts(9) == [("h:81", 1, (0, 0, 0, 0, 0, 0))]
+    assert timings.busiest_hosts(9) == [("h:81", 1, (0, 0, 0, 0, 0, 0, 0))]
     assert list(timings.each()) == []
 
 

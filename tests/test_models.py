@@ -38,7 +38,7 @@ VALUES = [
     AttemptResult(7, SAVED, None, None, 200, 1, 0.5, 3),
     AttemptResult(7, failure=FAILURE, partial=PARTIAL),
     AttemptResult(7, SAVED, phases=Phases(7.0, 0.1, 0.2, 0.3)),
-    Phases(7.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6),
+    Phases(7.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
     AttemptResult(7, redirect="http://other/"),
     Moved(7, 1 << 40, None),
     Returned(7),

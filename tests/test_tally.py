@@ -119,7 +119,7 @@ def test_what_came_over_the_network_counts_even_if_it_was_lost():
 
 def test_the_times_of_all_attempts_are_summed_up():
     tally = Tally()
-    phases = Phases(7.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    phases = Phases(7.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0)
     tally.result(AttemptResult(1, saved=SAVED, phases=phases), "h:80")
     tally.result(AttemptResult(2, failure=Failure("http_503", "busy"), phases=phases))
     tally.helped(AttemptResult(3, has_helped=True, phases=phases))
@@ -130,7 +130,7 @@ def test_the_times_of_all_attempts_are_summed_up():
     assert times.network_seconds == 3 * (1 + 2 + 3 + 4)
     assert (times.connect_seconds, times.tls_seconds, times.body_seconds) == (3, 6, 12)
     assert (times.first_byte_seconds, times.paused_seconds) == (9, 15)
-    assert times.store_seconds == 18
+    assert (times.hash_seconds, times.store_seconds) == (18, 21)
 
 
 def test_only_good_answers_of_a_host_are_compared():

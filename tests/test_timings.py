@@ -34,17 +34,17 @@ def test_the_busiest_hosts_come_first_with_their_time(ledger):
     ledger.add(Outcome(seq=9, url="no URL", status=Status.FAILED, error="invalid_url"))
 
     assert ledger.timings().busiest_hosts(2) == [
-        ("c:1", 3, (3, 0, 0, 6, 0, 0)),
-        ("b:1", 2, (2, 0, 0, 4, 0, 0)),
+        ("c:1", 3, (3, 0, 0, 6, 0, 0, 0)),
+        ("b:1", 2, (2, 0, 0, 4, 0, 0, 0)),
     ]
 
 
 def test_time_is_summed_over_the_rows_that_have_it(ledger):
     add(ledger, 0, tls_seconds=1.0, first_byte_seconds=2.0)
-    add(ledger, 1, paused_seconds=4.0, store_seconds=8.0)
+    add(ledger, 1, paused_seconds=4.0, store_seconds=8.0, hash_seconds=16.0)
     ledger.add(Outcome(seq=2, url="u", status=Status.SKIPPED), "h:80")
 
-    assert ledger.timings().seconds() == (2, (0, 1, 2, 0, 4, 8))
+    assert ledger.timings().seconds() == (2, (0, 1, 2, 0, 4, 16, 8))
 
 
 @pytest.mark.parametrize("step", range(len(SIZE_STEPS)))
@@ -66,7 +66,7 @@ def test_the_slowest_come_first(ledger):
     add_failure(ledger, 60, "timeout", store_seconds=100.0)
     first, second, *others = ledger.timings().slowest(20)
 
-    assert (first.came_to, first.seconds, first.parts[5]) == ("timeout", 100.0, 100.0)
+    assert (first.came_to, first.seconds, first.parts[6]) == ("timeout", 100.0, 100.0)
     assert (second.came_to, second.seconds, second.size_bytes) == ("ok", 49.0, 7)
     assert second.began == pytest.approx(3.0)
     assert [one.seconds for one in others] == [float(48 - n) for n in range(18)]
@@ -88,6 +88,6 @@ def test_each_row_with_times_is_told_once(ledger):
     ledger.add(Outcome(seq=2, url="u", status=Status.SKIPPED), "h:80")
     (host, is_new, size, began, *phases), failure = ledger.timings().each()
 
-    assert (host, is_new, size, phases) == ("a:1", 1, 7, [0, 0, 0, 2, 0, 0])
+    assert (host, is_new, size, phases) == ("a:1", 1, 7, [0, 0, 0, 2, 0, 0, 0])
     assert began == pytest.approx(1.0)
     assert (failure[1], failure[4]) == (0, 3.0)

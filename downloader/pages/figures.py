@@ -129,10 +129,10 @@ def go_over(rows: Iterable[Timing], seconds: float, hosts: Sequence[str]) -> Pas
     received, in_flight = Timeline(seconds), Timeline(seconds)
     latency = {host: Quantiles() for host in hosts}
     files = dict.fromkeys(hosts, 0)
-    for host, is_new, size, began, connect, tls, first, body, paused, store in rows:
+    for host, is_new, size, began, connect, tls, first, body, paused, *kept in rows:
         body_began = began + connect + tls + first
         body_ended = body_began + body + paused
-        length = body_ended + store - began
+        length = body_ended + sum(kept) - began
         in_flight.add(began, began + length, length)
         if is_new:
             received.add(body_began, body_ended, size)

@@ -24,7 +24,7 @@ __all__ = ["errors", "latency", "over_time", "phases", "sizes", "slowest"]
 
 _MIB = 1 << 20
 # Of a row's attempt: not of what it waited for before.
-_ATTEMPT = ("connect", "tls", "first_byte", "body", "rate", "store")
+_ATTEMPT = ("connect", "tls", "first_byte", "body", "rate", "hash", "store")
 _PHASES = tuple(theme.PHASES[name][0] for name in _ATTEMPT)
 _COLOURS = tuple(theme.PHASES[name][1] for name in _ATTEMPT)
 _SHARES = ((0.5, "median"), (0.95, "95 %"), (0.99, "99 %"))

@@ -48,8 +48,9 @@ GREEN = Token("green", "#009e73", "#0e9e74")
 PURPLE = Token("purple", "#a8417f", "#e09ac5")
 ORANGE = Token("orange", "#c28500", "#f4c04e")
 SKY = Token("sky", "#3b9dd6", "#8ccef5")
+PINE = Token("pine", "#00573f", "#86dcc0")
 
-TOKENS = (GROUND, INK, SOFT, FAINT, BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
+TOKENS = (GROUND, INK, SOFT, FAINT, BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, PINE)
 
 # The same strategy has the same colour and mark in every plot.
 STRATEGIES = MappingProxyType(
@@ -75,7 +76,8 @@ PHASES = MappingProxyType(
         "first_byte": ("first byte", VERMILION),
         "body": ("body", BLUE),
         "rate": ("held back", SOFT),
-        "store": ("hash and disk", GREEN),
+        "hash": ("hash", PINE),
+        "store": ("disk", GREEN),
     }
 )
 

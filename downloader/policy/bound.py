@@ -206,8 +206,8 @@ def _disk(figures: Figures) -> Bound | None:
     # A loop that stores a file does nothing else meanwhile.
     blocked = _share(figures.store_seconds, figures.seconds) if is_inline else 0.0
     share, evidence = max(
-        (stored, f"hashing and storing {_percent(stored)} of worker time"),
-        (blocked, f"hashing and storing {_percent(blocked)} of the time"),
+        (stored, f"storing {_percent(stored)} of worker time"),
+        (blocked, f"storing {_percent(blocked)} of the time"),
         (committed, f"waiting for the manifest {_percent(committed)} of the time"),
     )
     if share < MAIN_SHARE:
@@ -219,14 +219,14 @@ def _disk(figures: Figures) -> Bound | None:
 
 
 def _stores_without_a_core(figures: Figures) -> bool:
-    """True if storing took most of the time, and at least half of that for the CPU."""
+    """True if keeping took most of the time, and at least half of that for the CPU."""
     # In a loop many attempts wait at once while one thread is ready.
     if figures.strategy in _LOOPS:
         return False
-    stored = _share(figures.store_seconds, figures.slot_seconds)
+    kept = _share(figures.kept_seconds, figures.slot_seconds)
     ready = figures.ready_seconds + figures.worker_ready_seconds
     cpu = figures.all_cpu_seconds - figures.worker_start_cpu_seconds
-    return stored >= MAIN_SHARE and 2 * _wanted(cpu, ready) >= figures.store_seconds
+    return kept >= MAIN_SHARE and 2 * _wanted(cpu, ready) >= figures.kept_seconds
 
 
 def _stored_seconds(figures: Figures) -> float:
@@ -354,7 +354,8 @@ def _mixed(figures: Figures) -> Bound:
     slots = figures.slot_seconds
     shares = (
         ("waiting on the network", _share(figures.network_seconds, slots)),
-        ("hashing and storing", _share(figures.store_seconds, slots)),
+        ("hashing", _share(figures.hash_seconds, slots)),
+        ("storing", _share(figures.store_seconds, slots)),
         ("held back by the rate", _share(figures.paused_seconds, slots)),
         ("idle by hosts' limits", _share(figures.limits_seconds, slots)),
         ("idle in pauses", _share(figures.pauses_seconds, slots)),

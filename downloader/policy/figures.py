@@ -32,7 +32,8 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         first_byte_seconds: Of these: for the first byte.
         paused_seconds: Of attempts: held back by a rate.
         rate_share: What was used of the rate that was asked for; 0 without one.
-        store_seconds: Of attempts: hashing and storing.
+        hash_seconds: Of attempts: hashing.
+        store_seconds: Of attempts: writing, and giving files their names.
         commit_seconds: That the run's loop waited for its record's commits.
         cpu_seconds: CPU time of the run's own process.
         worker_cpu_seconds: CPU time of its worker processes.
@@ -65,6 +66,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     first_byte_seconds: float
     paused_seconds: float
     rate_share: float
+    hash_seconds: float
     store_seconds: float
     commit_seconds: float
     cpu_seconds: float
@@ -89,7 +91,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def attempt_seconds(self) -> float:
         """The time of attempts, by their own account."""
-        return self.network_seconds + self.paused_seconds + self.store_seconds
+        return self.network_seconds + self.paused_seconds + self.kept_seconds
+
+    @property
+    def kept_seconds(self) -> float:
+        """The time of attempts after bytes had come: for hashing and storing them."""
+        return self.hash_seconds + self.store_seconds
 
     @property
     def all_cpu_seconds(self) -> float:

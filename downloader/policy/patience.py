@@ -44,8 +44,10 @@ class Patience:
     """
 
     __slots__ = (
+        "_awaited_seconds",
         "_began_at",
         "_ends_at",
+        "_late_seconds",
         "_marks",
         "_max_seconds",
         "_paused_seconds",
@@ -69,7 +71,8 @@ class Patience:
         self._received_bytes = 0
         # Each phase that has ended, and when; summed up once, at the end.
         self._marks: list[tuple[int, float]] = []
-        self._secured_seconds = self._paused_seconds = self._stored_seconds = 0.0
+        self._secured_seconds = self._paused_seconds = 0.0
+        self._stored_seconds = self._awaited_seconds = self._late_seconds = 0.0
 
     @property
     def timeout_seconds(self) -> float:
@@ -91,6 +94,19 @@ class Patience:
     def secured(self, seconds: float) -> None:
         """So much of the time to connect was TLS, as a library says afterwards."""
         self._secured_seconds += max(0.0, seconds)
+
+    def answered(self, seconds: float) -> None:
+        """The head began so long after its request, as a library says afterwards.
+
+        What was taken for waiting for it beyond that was waiting for the body.
+        """
+        since = self._began_at
+        late = 0.0
+        for phase, ended_at in self._marks:
+            if phase == _ASKING:
+                late = ended_at - since - seconds
+            since = ended_at
+        self._late_seconds += max(0.0, late)
 
     def asking(self, now: float, *, is_reused: bool = False) -> None:
         """The connection stands; the answer's head is awaited.
@@ -129,13 +145,17 @@ class Patience:
         """So much of the body's time went to hashing and writing what has come."""
         self._stored_seconds += seconds
 
+    def awaited(self, seconds: float) -> None:
+        """So much of our work's time went to waiting for others who fetch the rest."""
+        self._awaited_seconds += seconds
+
     def working(self, now: float) -> None:
         """We wait for our own disk, for as long as that takes."""
         self._marks.append((self._phase, now))
         self._phase = _WORKING
 
-    def phases(self, now: float) -> Phases:
-        """Where the time up to now went."""
+    def phases(self, now: float, hash_seconds: float = 0.0) -> Phases:
+        """Where the time up to now went; the part file knows what hashing took of it."""
         spent = [0.0, 0.0, 0.0, 0.0, 0.0]
         since = self._began_at
         for phase, ended_at in self._marks:
@@ -144,7 +164,10 @@ class Patience:
         spent[self._phase] += now - since
         connect, tls, first_byte, body, work = spent
         secured, paused = self._secured_seconds, self._paused_seconds
-        stored = self._stored_seconds
+        stored, late = self._stored_seconds, self._late_seconds
+        if late:
+            late = min(late, first_byte)
+            first_byte, body = first_byte - late, body + late
         if secured:
             secured = min(secured, connect)
             connect, tls = connect - secured, tls + secured
@@ -153,8 +176,18 @@ class Patience:
             stored = min(stored, body)
             paused = min(paused, body - stored)
             body -= paused + stored
+        awaited = min(self._awaited_seconds, work)
+        kept = work - awaited + stored
+        hashed = min(hash_seconds, kept)
         return Phases(
-            self._began_at, connect, tls, first_byte, body, paused, work + stored
+            self._began_at,
+            connect,
+            tls,
+            first_byte,
+            body + awaited,
+            paused,
+            hashed,
+            kept - hashed,
         )
 
     def remaining_seconds(self, now: float) -> float:

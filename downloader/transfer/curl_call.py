@@ -151,6 +151,7 @@ class Call:
         if self.watch.failure is None:
             return
         self._put_away()
+        self._tell_times()
         self.leave()
         # Cut off while a body of no interest was drained, it has its result already.
         self._finish(self.transfer.result or self.transfer.fail(self.watch.failure))
@@ -369,8 +370,7 @@ class Call:
             return
         self._read_heads()
         transfer = self.transfer
-        if self._is_dialled and self._is_trusting:
-            self._tell_tls()
+        self._tell_times()
         fault = self._fault
         if fault is None and self._is_wanted and not transfer.has_enough:
             fault = self._end_fault(code)
@@ -386,12 +386,16 @@ class Call:
         else:
             self._conclude()
 
-    def _tell_tls(self) -> None:
-        """Have the handshake counted apart; libcurl tells of it only afterwards."""
-        secured_at = self.easy.getinfo(pycurl.APPCONNECT_TIME)
-        if secured_at:
-            connected_at = self.easy.getinfo(pycurl.CONNECT_TIME)
-            self.transfer.patience.secured(secured_at - connected_at)
+    def _tell_times(self) -> None:
+        """Have handshake and first byte counted apart; libcurl tells of them afterwards."""
+        times, patience = self.easy.getinfo, self.transfer.patience
+        if self._is_dialled and self._is_trusting:
+            secured_at = times(pycurl.APPCONNECT_TIME)
+            if secured_at:
+                patience.secured(secured_at - times(pycurl.CONNECT_TIME))
+        if self._is_wanted:
+            asked_at = times(pycurl.PRETRANSFER_TIME)
+            patience.answered(times(pycurl.STARTTRANSFER_TIME) - asked_at)
 
     def _conclude(self) -> None:
         """All of the body that is wanted has come."""

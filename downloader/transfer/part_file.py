@@ -10,6 +10,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from typing import TYPE_CHECKING
 
 from downloader.errors import DiskError, PartLost, TargetExists
@@ -53,6 +54,10 @@ class PartFile:
         folder: The worker's view of the output folder.
         path: The final name, relative to it.
         algorithm: What hashes it; see `policy.digests`.
+
+    Attributes:
+        size_bytes: What it holds.
+        hash_seconds: That went to hashing it here, or to waiting for who does.
     """
 
     __slots__ = (
@@ -63,6 +68,7 @@ class PartFile:
         "_path",
         "_whole",
         "algorithm",
+        "hash_seconds",
         "size_bytes",
     )
 
@@ -77,6 +83,7 @@ class PartFile:
         self._whole: str | None = None
         self._digest: Digest | None = None
         self.size_bytes = 0
+        self.hash_seconds = 0.0
 
     def __del__(self) -> None:
         # An attempt that was cancelled, or broke, may have nobody left to end it.
@@ -108,7 +115,9 @@ class PartFile:
     def hold(self, body: bytes) -> None:
         """Take a whole small body; `commit` then needs no part beside its name."""
         self._held = body
+        since = time.perf_counter()
         self._whole = digest_of(self.algorithm, body)
+        self.hash_seconds += time.perf_counter() - since
         self.size_bytes = len(body)
 
     def share(self) -> None:
@@ -139,8 +148,12 @@ class PartFile:
         assert self._fd is not None
         return Digest(self.algorithm), os.dup(self._fd)
 
-    def gathered(self, digest: Digest, total_bytes: int) -> None:
-        """All of a part that several have written is there, and hashed."""
+    def gathered(self, digest: Digest, total_bytes: int, hash_seconds: float) -> None:
+        """All of a part that several have written is there, and hashed.
+
+        That took so much longer than the last of it took to come.
+        """
+        self.hash_seconds += hash_seconds
         self._end_digest()  # of the first bytes, which came while it was ours alone
         self._digest = digest
         self.size_bytes = total_bytes
@@ -178,7 +191,7 @@ class PartFile:
                 while block := _read_at(
                     descriptor, min(left - position, _READ_BYTES), position
                 ):
-                    self._digest.update(block)
+                    self._hash(block)
                     position += len(block)
             finally:
                 os.close(descriptor)
@@ -222,7 +235,6 @@ class PartFile:
             DiskError: The disk is full or refuses.
         """
         assert self._fd is not None
-        assert self._digest is not None
         view = memoryview(chunk)
         try:
             while view:
@@ -230,7 +242,7 @@ class PartFile:
                 view = view[written:]
         except OSError as error:
             raise disk_error("write", self._path, error) from error
-        self._digest.update(chunk)
+        self._hash(chunk)
         self.size_bytes += len(chunk)
 
     def commit(self, *, replaces: bool = True) -> int:
@@ -351,9 +363,17 @@ class PartFile:
         if not _lock(descriptor, is_shared=is_shared):
             raise PartLost("go on with", self._path, "another run writes its part")
 
+    def _hash(self, data: bytes) -> None:
+        assert self._digest is not None
+        since = time.perf_counter()
+        self._digest.update(data)
+        self.hash_seconds += time.perf_counter() - since
+
     def _end_digest(self) -> None:
         if self._digest is not None:
+            since = time.perf_counter()
             self._digest.end()
+            self.hash_seconds += time.perf_counter() - since
 
     def _close(self) -> None:
         self._end_digest()

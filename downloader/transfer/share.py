@@ -33,6 +33,9 @@ class Share:
         part: The part, open.
         partial: What it is a part of; with its total.
         is_new: Whether this attempt divides it, and has all of it until others join.
+
+    Attributes:
+        awaited_seconds: Of the last `await_rest`: until others had written all.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Share:
         self._front: FrontDigest | None = None
         self._is_over = False
         self.has_enough = self.is_whole = False
+        self.awaited_seconds = 0.0
         self._map = self._open_map(is_new=is_new)
         if not attempt.joins:
             if not is_new:
@@ -128,7 +132,11 @@ class Share:
         front = self._front
         assert front is not None
         written_bytes, since = -1, 0.0
+        began_at = time.monotonic()
+        self.awaited_seconds = 0.0
         while not front.wait(_LOOK_SECONDS):
+            if self.written_bytes < self.total_bytes:
+                self.awaited_seconds = time.monotonic() - began_at
             span = self.claim()
             if span is not None or not self._is_ours_still():
                 return span
@@ -139,7 +147,8 @@ class Share:
                 # Whoever was to write it could not even say that it will not come.
                 self._take_over()
                 since = now
-        self._part.gathered(front.digest, self.total_bytes)
+        hash_seconds = time.monotonic() - began_at - self.awaited_seconds
+        self._part.gathered(front.digest, self.total_bytes, hash_seconds)
         self.is_whole = True
         return None
 

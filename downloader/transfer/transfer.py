@@ -281,6 +281,7 @@ class Transfer:
         """
         if self._share is not None:
             span = self._share.await_rest()
+            self.patience.awaited(self._share.awaited_seconds)
             if span is not None:
                 self._exchange.ask_for(self._share.partial, *span)
                 self._seals = False
@@ -656,7 +657,7 @@ class Transfer:
             self._earlier_bytes + self._received_bytes,
             partial,
             self._has_helped,
-            self.patience.phases(time.monotonic()),
+            self.patience.phases(time.monotonic(), self._part.hash_seconds),
         )
 
 

@@ -28,6 +28,7 @@ WAITING = Figures(
     first_byte_seconds=150.0,
     paused_seconds=0.0,
     rate_share=0.0,
+    hash_seconds=0.0,
     store_seconds=2.0,
     commit_seconds=0.0,
     cpu_seconds=1.0,
@@ -246,9 +247,7 @@ class TestDisk:
         found = bound(**STORING)
 
         assert found.word == "disk-bound"
-        assert found.evidence == (
-            "hashing and storing 78 % of worker time, CPU 10 % of one core"
-        )
+        assert found.evidence == ("storing 78 % of worker time, CPU 10 % of one core")
         assert found.advice == "a faster disk would help, more workers would not"
 
     def test_what_lies_there_while_the_record_is_committed(self) -> None:
@@ -283,10 +282,18 @@ class TestDisk:
         found = bound(strategy=strategy, store_seconds=7.0)
 
         assert found.word == "disk-bound"
-        assert found.evidence.startswith("hashing and storing 70 % of the time")
+        assert found.evidence.startswith("storing 70 % of the time")
 
     def test_a_loop_has_others_sync(self) -> None:
         assert word(strategy="curl", store_seconds=7.0, is_durable=True) == "IO-bound"
+
+    @pytest.mark.parametrize("strategy", ["curl", "threads"])
+    def test_hashing_does_not_wait_for_it(self, strategy) -> None:
+        keeping = {"hash_seconds": 120.0, "store_seconds": 5.0, "busy_seconds": 160.0}
+        found = bound(**keeping, strategy=strategy, network_seconds=35.0)
+
+        assert found.word == "mixed"
+        assert "hashing 75 %" in found.evidence
 
     def test_the_record_may_hold_all_up(self) -> None:
         found = bound(commit_seconds=6.2)

@@ -197,7 +197,7 @@ class TestPhases:
         clock.received(10, 108.0)
         clock.working(110.0)
 
-        assert clock.phases(115.0) == Phases(100.0, 1.0, 2.0, 3.0, 4.0, 0.0, 5.0)
+        assert clock.phases(115.0) == Phases(100.0, 1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 5.0)
 
     def test_the_present_one_counts_up_to_now(self) -> None:
         clock = patience()
@@ -250,7 +250,52 @@ class TestPhases:
         clock.paused(4.0, 106.0)
         clock.working(110.0)
 
-        assert clock.phases(112.0) == Phases(100.0, 0.0, 0.0, 0.0, 5.0, 4.0, 3.0)
+        assert clock.phases(112.0) == Phases(100.0, 0.0, 0.0, 0.0, 5.0, 4.0, 0.0, 3.0)
+
+    def test_a_first_byte_may_be_told_of_afterwards(self) -> None:
+        clock = patience()
+        clock.asking(101.0)
+        clock.receiving(105.0)
+        clock.answered(3.0)
+
+        assert clock.phases(106.0) == Phases(100.0, 1.0, 0.0, 3.0, 2.0)
+
+    def test_it_is_the_last_requests_and_takes_nothing_from_others(self) -> None:
+        clock = patience()
+        clock.asking(101.0)
+        clock.receiving(105.0)
+        clock.asking(105.0, is_reused=True)
+        clock.receiving(106.0)
+        clock.answered(0.5)
+        clock.answered(7.0)
+
+        assert clock.phases(106.0) == Phases(100.0, 1.0, 0.0, 4.5, 0.5)
+
+    def test_waiting_for_others_is_waiting_for_the_body(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.working(101.0)
+        clock.awaited(2.0)
+
+        assert clock.phases(104.0) == Phases(100.0, body_seconds=3.0, store_seconds=1.0)
+
+    def test_others_take_no_longer_than_we_work(self) -> None:
+        clock = patience()
+        clock.working(100.0)
+        clock.awaited(9.0)
+
+        assert clock.phases(104.0) == Phases(100.0, body_seconds=4.0)
+
+    def test_hashing_is_told_apart_from_storing_and_takes_no_longer(self) -> None:
+        clock = patience()
+        clock.receiving(100.0)
+        clock.stored(1.0)
+        clock.working(102.0)
+
+        assert clock.phases(104.0, 2.5) == Phases(
+            100.0, body_seconds=1.0, hash_seconds=2.5, store_seconds=0.5
+        )
+        assert clock.phases(104.0, 9.0).store_seconds == 0
 
     def test_a_pause_that_was_cut_short_leaves_no_negative_time(self) -> None:
         clock = patience()

@@ -69,6 +69,7 @@ def test_each_part_of_a_good_attempt_takes_some_time(name, odd, tmp_path):
 
     assert one.first_byte_seconds > 0
     assert one.body_seconds > 0
+    assert one.hash_seconds > 0
     assert one.store_seconds > 0
     assert one.paused_seconds == 0
 
@@ -79,6 +80,30 @@ def test_waiting_for_the_head_is_not_waiting_for_the_body(name, site, tmp_path):
 
     # The request goes out after the phase has begun, so that it cannot be shorter.
     assert one.first_byte_seconds >= 0.5
+
+
+@every_strategy
+def test_waiting_for_the_body_is_not_waiting_for_the_head(name, odd, tmp_path):
+    (one,) = phases(name, tmp_path, [odd.url("slow/1/5")])
+
+    assert one.body_seconds >= 0.4 > one.first_byte_seconds
+
+
+@every_strategy
+def test_a_body_that_does_not_come_is_not_waiting_for_the_head(name, odd, tmp_path):
+    (one,) = phases(name, tmp_path, [odd.url("stall-body")], timeout_seconds=0.5)
+
+    assert one.body_seconds >= 0.4 > one.first_byte_seconds
+
+
+@every_strategy
+def test_large_files_tell_what_their_hash_took(name, odd, tmp_path):
+    urls = [odd.url(f"ok/{8 << 20}")]
+    (with_hash,) = phases(name, tmp_path, urls)
+    (without,) = phases(name, tmp_path, urls, hash="none")
+
+    assert with_hash.hash_seconds > 3 * without.hash_seconds
+    assert without.store_seconds > without.hash_seconds
 
 
 @every_strategy
