@@ -9,7 +9,8 @@
     "go" again, or the end of it
 
 The child leads a process group of its own, so that it and whatever it starts can be ended
-together; and it ends that group itself when its standard input ends before it does.
+together. When its standard input ends it has a moment to clear up, since a process that is
+killed leaves what `multiprocessing` named in the system; then it ends that group itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -36,6 +38,9 @@ __all__ = ["BenchError", "Child", "serve"]
 
 _READY = b"ready\n"
 _GO = b"go\n"
+# What a child may take to clear up, and how often to look whether it has.
+_CLEARING_SECONDS = 1.0
+_POLL_SECONDS = 0.005
 # A socket's path has 107 bytes at most, 103 on macOS; `/pymp-xxxxxxxx/listener-xxxxxxxx`
 # comes behind this.
 _LONGEST_SCRATCH = 70
@@ -91,9 +96,13 @@ class Child:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        self._await_end()
         self._end()
         self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout, self._complaints):
+        for stream in (self._process.stdout, self._complaints):
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
@@ -157,6 +166,17 @@ class Child:
             return BenchError(self._what, f"it took longer than {self._seconds:.3g} s")
         return BenchError(self._what, f"its process ended with status {status}")
 
+    def _await_end(self) -> None:
+        """Let it clear up, but not for long; it is not reaped, so that its group stays."""
+        if self._process.returncode is not None or not hasattr(os, "waitid"):
+            return
+        how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        until = time.monotonic() + _CLEARING_SECONDS
+        while time.monotonic() < until:
+            if os.waitid(os.P_PID, self._process.pid, how) is not None:
+                return
+            time.sleep(_POLL_SECONDS)
+
     def _end(self) -> None:
         """Kill all of its group; harmless when nothing of it is left."""
         if hasattr(os, "killpg"):
@@ -214,6 +234,8 @@ def _listen(orders: BinaryIO, told: queue.SimpleQueue[bytes]) -> None:
     """Pass orders on; when they end the parent has, and so does this whole group."""
     for line in iter(orders.readline, b""):
         told.put(line)
+    told.put(b"")
+    time.sleep(_CLEARING_SECONDS)
     if hasattr(os, "killpg"):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

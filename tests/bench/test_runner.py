@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -36,6 +37,8 @@ from downloader.strategies.contract import NAMES
 pytestmark = pytest.mark.usefixtures("counted")
 
 SECONDS = 60.0
+# Where Linux shows the names of semaphores.
+NAMED = Path("/dev/shm")
 
 
 def small(recipe, files):
@@ -170,6 +173,21 @@ def test_what_a_killed_fork_server_leaves_goes_with_its_child():
 
     assert during
     assert left == []
+
+
+@pytest.mark.skipif(not NAMED.is_dir(), reason="names are not to be seen")
+def test_kept_workers_leave_no_name_in_the_system(site):
+    before = set(NAMED.iterdir())
+    recipe = small(downloads(is_quick=True)[0], files=3)
+    arms = download_arms(recipe, site.url, ["processes"], [2], is_quick=True)
+    assert rounds(arms, most=1, keeps_workers=True).failures == []
+    new = set(NAMED.iterdir()) - before
+
+    # Some of these may be other tests', which end as well.
+    deadline = time.monotonic() + SECONDS
+    while new & set(NAMED.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not new & set(NAMED.iterdir())
 
 
 def test_leaving_a_child_ends_it():
