@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from chaos import descendants, is_alive, is_worker
 from odd_exchange import body
 from strategy_rig import WITH_PROCESSES, files_below, running, wait_until
 
-from downloader import fetch
+from downloader import Downloader, fetch
 from downloader.holdings import Holdings
 from downloader.progress import Silent
 from downloader.strategies.contract import NAMES, default_workers
@@ -304,6 +305,29 @@ def test_a_disk_that_fills_up_meanwhile_fails_the_file_and_no_more(
     (row,) = json.loads((workdir / "report.json").read_text())["results"]
     assert row["error"] == "disk"
     assert "No space left" in row["detail"]
+
+
+@pytest.mark.parametrize("strategy", ["asyncio", "curl"])
+def test_files_that_wait_for_their_rest_hold_no_other_up(odd, monkeypatch, strategy):
+    rest, waiting = threading.Event(), []
+    await_rest = Share.await_rest
+
+    def late(share):
+        waiting.append(share)
+        assert rest.wait(60)
+        return await_rest(share)
+
+    monkeypatch.setattr(Share, "await_rest", late)
+    options = OPTIONS | {"workers": 40, "per_host": 40}
+    with Downloader(strategy=strategy, **options) as downloader:
+        divided = [downloader.submit(odd.url(f"/steady/{KIB}?{n}")) for n in range(8)]
+        wait_until(lambda: len(waiting) == len(divided))
+        other = downloader.submit(odd.url(f"/ok/{SIZE}")).result(30)
+        rest.set()
+        outcomes = [one.result(60) for one in divided]
+
+    assert other.error is None
+    assert [one.error for one in outcomes] == [None] * len(divided)
 
 
 # What breaks within this program

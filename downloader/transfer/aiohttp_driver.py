@@ -20,6 +20,7 @@ from yarl import URL
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
 from downloader.transfer import faults
+from downloader.transfer.aside import Aside
 from downloader.transfer.limits import (
     MOST_HEAD_FIELDS,
     MOST_INTERIM_ANSWERS,
@@ -54,6 +55,7 @@ class AiohttpDriver:
         self._most_idle = most_idle
         self._engine = engine
         self._folder = folder
+        self._aside = Aside()
         self._live: dict[int, Watch] = {}
         self._session: aiohttp.ClientSession | None = None
         self._sweeper: asyncio.TimerHandle | None = None
@@ -120,7 +122,13 @@ class AiohttpDriver:
             self._sweeper.cancel()
         if self._session is not None:
             await self._session.close()
+        self._aside.close()
         self._folder.close()
+
+    async def _in_thread(
+        self, work: Callable[[], None], *, is_long: bool = False
+    ) -> None:
+        await asyncio.wrap_future(self._aside.run(work, is_long=is_long))
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -139,7 +147,9 @@ class AiohttpDriver:
                 if transfer.head(response.status, _pairs(response)):
                     await self._receive(response, transfer)
                     if transfer.ended():
-                        await asyncio.to_thread(transfer.settle)
+                        await self._in_thread(
+                            transfer.settle, is_long=transfer.waits_for_others
+                        )
                     transfer.end()
                 elif transfer.is_worth_draining():
                     await _drain(response)
@@ -170,7 +180,7 @@ class AiohttpDriver:
         self, response: aiohttp.ClientResponse, transfer: Transfer
     ) -> None:
         if transfer.lead_bytes > SHORT_LEAD_BYTES:
-            await asyncio.to_thread(transfer.catch_up)
+            await self._in_thread(transfer.catch_up)
         elif transfer.lead_bytes:
             transfer.catch_up()
         content = response.content

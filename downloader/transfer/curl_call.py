@@ -400,7 +400,12 @@ class Call:
     def _conclude(self) -> None:
         """All of the body that is wanted has come."""
         if self.transfer.ended():
-            self._driver.in_thread(self, self.transfer.settle, self._settled)
+            self._driver.in_thread(
+                self,
+                self.transfer.settle,
+                self._settled,
+                is_long=self.transfer.waits_for_others,
+            )
         else:
             self._take_end()
 

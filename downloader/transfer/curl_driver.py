@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
+from downloader.transfer.aside import Aside
 from downloader.transfer.curl_call import Call
 from downloader.transfer.sockets import Sockets
 from downloader.transfer.transfer import Transfer
@@ -21,15 +22,13 @@ from downloader.transfer.watch import sweep_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
     from downloader.policy.urls import Url
     from downloader.transfer.engine import Engine
     from downloader.transfer.folder import Folder
 
-# Waiting for slow disks and long parts; the loop goes on meanwhile.
-HELPERS = 4
 _IPV4_PARTS = 4
 
 
@@ -69,7 +68,7 @@ class CurlDriver:
         self._ready: deque[tuple[Call, int, Callable[[], None]]] = deque()
         self._timers: list[tuple[float, int, Call, int, Callable[[], None]]] = []
         self._serial = count()
-        self._pool: ThreadPoolExecutor | None = None
+        self._aside = Aside()
         self._sweep_seconds = sweep_seconds(engine.plan.timeout_seconds)
         self._swept_at = time.monotonic()
         self._aborted: Failure | None = None
@@ -128,8 +127,7 @@ class CurlDriver:
         for easy in self._by_handle:
             easy.close()
         self.sockets.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._aside.close()
         self.folder.close()
 
     # For calls
@@ -179,13 +177,11 @@ class CurlDriver:
         call: Call,
         work: Callable[[], None],
         then: Callable[[Future[None]], None],
+        *,
+        is_long: bool = False,
     ) -> None:
-        """Wait for the disk elsewhere, and go on with `then` in the loop."""
-        if self._pool is None:
-            from concurrent.futures import ThreadPoolExecutor  # 11 ms
-
-            self._pool = ThreadPoolExecutor(HELPERS, "downloader-disk")
-        future = self._pool.submit(work)
+        """Wait elsewhere, and go on with `then` in the loop; see `Aside.run`."""
+        future = self._aside.run(work, is_long=is_long)
         future.add_done_callback(lambda done: self.soon(call, lambda: then(done)))
 
     # The loop's parts

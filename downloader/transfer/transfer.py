@@ -293,6 +293,11 @@ class Transfer:
         if self._is_durable:
             self._part.sync()
 
+    @property
+    def waits_for_others(self) -> bool:
+        """True if `settle` may have to wait for those who write the rest."""
+        return self._share is not None
+
     def interrupt(self) -> None:
         """End a `settle` that waits for others; from any thread."""
         if self._share is not None:
