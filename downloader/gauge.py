@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from downloader.policy.occupancy import Hold, Occupancy, tells_enough
 from downloader.readiness import Readiness, ready_seconds
-from downloader.strategies.contract import chosen, usable_cores
+from downloader.strategies.contract import KINDS, chosen, usable_cores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,10 +55,11 @@ class Gauge:
     def look_at_workers(self, usage: Sequence[WorkerUsage]) -> None:
         """The workers are about to end, and with them what the system knows of them."""
         # A loop is one thread; others beside it wait for its disk, several at once.
-        is_loop = self._strategy in {"curl", "asyncio", "serial"}
+        kind = KINDS[self._strategy]
+        is_one = (kind.is_loop or kind.workers == 1) and not self._has_processes
         readiness = self._readiness
         self._ready_seconds = (
-            readiness.thread_seconds() if is_loop else readiness.own_seconds()
+            readiness.thread_seconds() if is_one else readiness.own_seconds()
         )
         self._worker_ready_seconds = ready_seconds(one.pid for one in usage)
 
@@ -111,8 +112,10 @@ class Gauge:
         rate = self._settings.limit_rate
         most_bytes = (rate or 0) * max(1e-9, seconds - start_seconds)
         idle_seconds = self._occupancy.idle_seconds
+        strategy = choices.strategy if choices else self._strategy
         figures = Figures(
-            strategy=choices.strategy if choices else self._strategy,
+            strategy=strategy,
+            is_loop=KINDS[strategy].is_loop,
             loop=chosen("default"),
             is_chosen=choices is not None,
             has_processes=bool(usage) if choices else self._has_processes,

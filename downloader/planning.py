@@ -14,7 +14,7 @@ from downloader.policy.frontier import Limits
 from downloader.policy.redaction import printable
 from downloader.policy.retry import RetryRules
 from downloader.policy.standing import Wishes
-from downloader.strategies.contract import chosen, default_workers
+from downloader.strategies.contract import KINDS, chosen, default_workers
 from downloader.transfer import descriptors
 from downloader.transfer.coding import known_codings
 from downloader.transfer.digest import new_hash
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from downloader.settings import Settings
 
 logger = Log(__name__)
-NEWER_HTTP = frozenset({"curl", "multicore", "auto"})
 
 
 def choose_strategy(settings: Settings) -> str:
@@ -36,7 +35,8 @@ def choose_strategy(settings: Settings) -> str:
     """
     name = chosen(settings.strategy)
     flag = "--http3" if settings.http3 else "--http2" if settings.http2 else None
-    if flag is not None and (name not in NEWER_HTTP or chosen("default") != "curl"):
+    has_it = KINDS[name].has_newer_http and chosen("default") == "curl"
+    if flag is not None and not has_it:
         raise UsageError(
             f"{flag}: the strategy {name} does not speak it; use curl or multicore "
             "(pip install 'downloader-engine[curl]')"
@@ -61,7 +61,7 @@ def count_workers(settings: Settings, name: str) -> int:
 
     Fewer than wanted where not so many files may be open at once, which is said.
     """
-    if name == "serial":
+    if KINDS[name].workers == 1:
         return 1
     wanted = settings.workers or default_workers(name)
     room = descriptors.most_workers(descriptors.A_TRANSFER)

@@ -10,7 +10,7 @@ import trustme
 
 from downloader import fetch
 from downloader.cli import main
-from downloader.planning import NEWER_HTTP
+from downloader.strategies.contract import KINDS
 
 pytestmark = [
     pytest.mark.skipif(
@@ -21,7 +21,9 @@ pytestmark = [
 ]
 SIZES = (0, 1, 4_096, 300_000, 3_000_000)
 without_quic = peers.needs("caddy", "caddy")[-1]
-speakers = pytest.mark.parametrize("strategy", sorted(NEWER_HTTP))
+speakers = pytest.mark.parametrize(
+    "strategy", [name for name, kind in KINDS.items() if kind.has_newer_http]
+)
 
 
 @pytest.fixture

@@ -41,9 +41,6 @@ _MOST_READY = 2
 _NEVER_IDLE = 0.9
 
 
-_LOOPS = frozenset({"asyncio", "curl", "multicore"})
-
-
 class BoundKind(StrEnum):
     """The word for what bound a run."""
 
@@ -201,7 +198,7 @@ def _cpu_advice(figures: Figures) -> str | None:
 def _disk(figures: Figures) -> Bound | None:
     stored = _share(_stored_seconds(figures), figures.slot_seconds)
     committed = _share(figures.commit_seconds, figures.seconds)
-    is_one_loop = figures.strategy in _LOOPS and not figures.has_processes
+    is_one_loop = figures.is_loop and not figures.has_processes
     is_inline = is_one_loop and not figures.is_durable
     # A loop that stores a file does nothing else meanwhile.
     blocked = _share(figures.store_seconds, figures.seconds) if is_inline else 0.0
@@ -221,7 +218,7 @@ def _disk(figures: Figures) -> Bound | None:
 def _stores_without_a_core(figures: Figures) -> bool:
     """True if keeping took most of the time, and at least half of that for the CPU."""
     # In a loop many attempts wait at once while one thread is ready.
-    if figures.strategy in _LOOPS:
+    if figures.is_loop:
         return False
     kept = _share(figures.kept_seconds, figures.slot_seconds)
     ready = figures.ready_seconds + figures.worker_ready_seconds

@@ -12,6 +12,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         strategy: Its name.
+        is_loop: True if it serves many files in a thread.
         loop: The name of the best strategy with an event loop that is at hand.
         is_chosen: True if the run itself chose that, and the number of workers.
         has_processes: True if worker processes moved the bytes.
@@ -46,6 +47,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     strategy: str
+    is_loop: bool
     loop: str
     is_chosen: bool
     has_processes: bool

@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from downloader.errors import StrategyUnavailable
 from downloader.transfer import descriptors
@@ -97,17 +97,38 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-_HOMES = {
-    "serial": ("downloader.strategies.executors", "Serial"),
-    "threads": ("downloader.strategies.executors", "Threads"),
-    "processes": ("downloader.strategies.processes", "Processes"),
-    "subprocess": ("downloader.strategies.children", "Subprocess"),
-    "asyncio": ("downloader.strategies.event_loop", "EventLoop"),
-    "curl": ("downloader.strategies.curl", "Curl"),
-    "multicore": ("downloader.strategies.children", "Multicore"),
-    "auto": ("downloader.strategies.auto", "Auto"),
+class Kind(NamedTuple):
+    """What is to be known of a strategy before it is loaded.
+
+    Attributes:
+        module: Where in this package its class is.
+        member: The class's name.
+        workers: How many it has unless told otherwise; None for two a core, since a core
+            runs two blocking ones well: one waits while the other works.
+        is_loop: True if one thread of each process that moves bytes serves many files.
+        has_newer_http: True if it speaks HTTP/2 and 3, where libcurl is at hand.
+    """
+
+    module: str
+    member: str
+    workers: int | None = None
+    is_loop: bool = False
+    has_newer_http: bool = False
+
+
+# Threads that share one interpreter gain little beyond a few dozen; an event loop waits
+# for hundreds of connections at no cost.
+KINDS = {
+    "serial": Kind("executors", "Serial", 1),
+    "threads": Kind("executors", "Threads", 16),
+    "processes": Kind("processes", "Processes"),
+    "subprocess": Kind("children", "Subprocess"),
+    "asyncio": Kind("event_loop", "EventLoop", 100, is_loop=True),
+    "curl": Kind("curl", "Curl", 100, is_loop=True, has_newer_http=True),
+    "multicore": Kind("children", "Multicore", 100, is_loop=True, has_newer_http=True),
+    "auto": Kind("auto", "Auto", has_newer_http=True),
 }
-NAMES = tuple(_HOMES)
+NAMES = tuple(KINDS)
 
 
 # The most downloads at once that `auto` climbs to by itself.
@@ -122,25 +143,16 @@ def chosen(name: str) -> str:
 
 
 def default_workers(name: str) -> int:
-    """How many workers a strategy has unless told otherwise.
+    """How many workers a strategy has unless told otherwise; see `Kind`.
 
-    An event loop waits for hundreds of connections at no cost. Threads that share one
-    interpreter gain little beyond a few dozen. Processes pay with memory for each, and
-    a core runs two blocking ones well: one waits while the other works. For `auto` it is
-    the bound: it begins with what the lightest has, and half of the files that may be
-    open are left for what it compares that with.
+    For `auto` it is the bound: it begins with what the lightest has, and half of the
+    files that may be open are left for what it compares that with.
     """
-    by_name = {
-        "serial": 1,
-        "threads": 16,
-        "asyncio": 100,
-        "curl": 100,
-        "multicore": 100,
-    }
     if name == "auto":
         room = descriptors.most_workers(descriptors.A_TRANSFER) // 2
-        return max(by_name[chosen("default")], min(MOST_AUTO_WORKERS, room))
-    return by_name.get(name) or max(2, 2 * usable_cores())
+        least = default_workers(chosen("default"))
+        return max(least, min(MOST_AUTO_WORKERS, room))
+    return KINDS[name].workers or max(2, 2 * usable_cores())
 
 
 def load(name: str) -> type[Strategy]:
@@ -149,11 +161,11 @@ def load(name: str) -> type[Strategy]:
     Raises:
         StrategyUnavailable: There is none of that name, or its engine is missing.
     """
-    home = _HOMES.get(name)
-    if home is None:
+    kind = KINDS.get(name)
+    if kind is None:
         raise StrategyUnavailable(
             f"there is no strategy {name!r}; choose one of {', '.join(NAMES)}"
         )
-    module, member = home
-    strategy: type[Strategy] = getattr(import_module(module), member)
+    module = import_module(f"downloader.strategies.{kind.module}")
+    strategy: type[Strategy] = getattr(module, kind.member)
     return strategy

@@ -151,7 +151,8 @@ class Call:
         if self.watch.failure is None:
             return
         self._put_away()
-        self._tell_times()
+        if self._is_added:
+            self._tell_times()
         self.leave()
         # Cut off while a body of no interest was drained, it has its result already.
         self._finish(self.transfer.result or self.transfer.fail(self.watch.failure))

@@ -8,6 +8,7 @@ from downloader.policy.figures import Figures
 # Sixteen threads that wait for answers: the network, and nothing else.
 WAITING = Figures(
     strategy="threads",
+    is_loop=False,
     loop="curl",
     is_chosen=False,
     has_processes=False,
@@ -45,6 +46,7 @@ CROWD = Crowd("h:80", 0.021, 0.16, 8)
 
 
 def bound(**changes):
+    changes.setdefault("is_loop", changes.get("strategy") in {"curl", "asyncio"})
     found = classify(msgspec.structs.replace(WAITING, **changes))
     assert found is not None
     return found
