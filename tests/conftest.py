@@ -37,6 +37,8 @@ def clean_environment(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in coverage:
             patch.delenv(name)
+        # Else each program that is started compiles all of the package, 0.3 s long.
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
         for name in filter(_is_foreign, list(os.environ)):
             patch.delenv(name)
         patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
