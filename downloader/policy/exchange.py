@@ -360,6 +360,22 @@ class Exchange:
             return Failure(ErrorKind.PROTOCOL, "the server sends no ranges of the file")
         return begin_again("the file changed while parts of it were fetched")
 
+    def judge_digest(self, digest: str, *, is_pieced: bool) -> Failure | None:
+        """What is wrong with the file's digest; None if it is wanted like that.
+
+        Args:
+            digest: Of all of it, as it is recorded.
+            is_pieced: Whether it was put together from what came at different times.
+        """
+        wanted = self._attempt.checksum
+        if wanted is None or wanted == digest:
+            return None
+        reason = f"its sha256 is {digest}, {wanted} was asked for"
+        if is_pieced:
+            # Who knows what lay there: once more, in one piece, before it counts.
+            return begin_again(reason)
+        return Failure(ErrorKind.CHECKSUM, reason)
+
     def divides(self, segments: int, least_bytes: int, verdict: Receive) -> bool:
         """True if several may fetch the file whose body comes now."""
         if not is_divisible(verdict.expected_bytes, segments, least_bytes):

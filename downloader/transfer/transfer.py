@@ -365,7 +365,10 @@ class Transfer:
                 return self.fail(failure)
         try:
             self._complete()
-            failure = self._judge_checksum()
+            is_pieced = self._share is not None or self._receive.offset_bytes > 0
+            failure = self._exchange.judge_digest(
+                self._part.digest, is_pieced=is_pieced
+            )
             if failure is not None:
                 return self._reject(failure)
             modified_ns = self._part.commit(replaces=self._attempt.replaces)
@@ -489,17 +492,6 @@ class Transfer:
         return Partial(
             self._part.size_bytes, validator, self._receive.total_bytes, self.url.text
         )
-
-    def _judge_checksum(self) -> Failure | None:
-        wanted = self._attempt.checksum
-        if wanted is None or wanted == self._part.digest:
-            return None
-        assert self._receive is not None
-        reason = f"its sha256 is {self._part.digest}, {wanted} was asked for"
-        if self._receive.offset_bytes or self._share is not None:
-            # Who knows what lay there: once more, in one piece, before it counts.
-            return begin_again(reason)
-        return Failure(ErrorKind.CHECKSUM, reason)
 
     def _reject(self, failure: Failure) -> AttemptResult:
         """End with a failure that says that the bytes are no good."""

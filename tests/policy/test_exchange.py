@@ -56,6 +56,10 @@ def known(url: str = URL) -> Exchange:
     return Exchange(attempt, HeaderRules(), 20)
 
 
+def wanting(checksum: str) -> Exchange:
+    return Exchange(Attempt(0, URL, "file", checksum=checksum), HeaderRules(), 20)
+
+
 class TestKnown:
     def test_a_known_version_is_asked_about_and_may_be_the_newest(self) -> None:
         talk = known()
@@ -411,6 +415,21 @@ class TestEnd:
         assert failure == Failure(
             ErrorKind.PROTOCOL, "the body has 1,201 bytes, 200 were declared"
         )
+
+    def test_any_digest_will_do_where_none_is_wanted(self) -> None:
+        assert exchange().judge_digest("5a", is_pieced=True) is None
+
+    @pytest.mark.parametrize("is_pieced", [True, False])
+    def test_the_wanted_digest_is_right(self, is_pieced: bool) -> None:
+        assert wanting("5a").judge_digest("5a", is_pieced=is_pieced) is None
+
+    def test_another_digest_is_wrong_and_of_pieces_tried_again_as_a_whole(self) -> None:
+        whole = wanting("5a").judge_digest("5b", is_pieced=False)
+        pieced = wanting("5a").judge_digest("5b", is_pieced=True)
+
+        reason = "its sha256 is 5b, 5a was asked for"
+        assert whole == Failure(ErrorKind.CHECKSUM, reason)
+        assert pieced == Failure(BEGIN_AGAIN, reason)
 
     def test_part_goes_on_under_the_answers_strong_validator(self) -> None:
         talk = exchange()
