@@ -181,6 +181,10 @@ class Session:
                 self._strategy.cancel(_INTERRUPTED)
         self.wake()
 
+    def phase_seconds(self) -> dict[str, float]:
+        """Where the slots of workers were up to now; see `report.Summary`."""
+        return self._gauge.phase_seconds(self._tally.times)
+
     def wake(self) -> None:
         """Look at the feed again, now. Safe in a signal handler and from any thread."""
         if self._strategy is not None:
@@ -570,7 +574,7 @@ class Session:
             list_complete=self._list_complete,
             manifest_complete=self._holdings.is_recorded,
             stopped_because=self._stopped_because,
-            phase_seconds=self._gauge.phase_seconds(self._tally.times),
+            phase_seconds=self.phase_seconds(),
             bound=self._bound,
             auto=self._choices,
         )

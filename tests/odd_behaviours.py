@@ -70,6 +70,14 @@ def close(x):
     return After.CLOSE
 
 
+@behaviour("unframed")
+def unframed(x):
+    """/unframed/<n>: as /close, but nothing says beforehand that it will close."""
+    x.head()
+    x.send(x.body(x.number(0)))
+    return After.CLOSE
+
+
 @behaviour("http10")
 def http10(x):
     """/http10/<n>: an HTTP/1.0 answer without a length."""

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from downloader.bench.open_session import Block
     from downloader.bench.usage import Usage
-    from downloader.report import Summary
 
 __all__ = ["WARM_UP_LATENCY_SECONDS", "CellJob", "CellReport", "main"]
 
@@ -143,13 +142,15 @@ class _Blocks:
         urls = [_of_block(url, self._number) for url in self._job.urls]
         # Where living children keep what they used to themselves, their start counts.
         before = usage_so_far() if sees_living_children() else began
+        phases_before = self._session.phase_seconds()
         with _Ticker() as ticker:
             block = self._session.fetch(urls)
         after = usage_so_far()
         summary = self._session.close() if self._is_single else None
         if not sees_living_children():
             after = usage_so_far()
-        report = _report(block, after.since(before), ticker, summary)
+        phases = _since(phases_before, summary.phase_seconds) if summary else {}
+        report = _report(block, after.since(before), ticker, phases)
         return msgspec.structs.replace(report, startup_seconds=startup_seconds)
 
     def _start(self) -> float:
@@ -204,7 +205,7 @@ def _fetch_list(job: CellJob) -> CellReport:
 
 
 def _report(
-    block: Block, used: Usage, ticker: _Ticker, summary: Summary | None
+    block: Block, used: Usage, ticker: _Ticker, phases: dict[str, float]
 ) -> CellReport:
     latency = block.latency_seconds
     return CellReport(
@@ -219,8 +220,15 @@ def _report(
         ticker_lag_seconds=ticker.lag_seconds,
         latency_p50_seconds=quantile(latency, 0.50) if latency else None,
         latency_p95_seconds=quantile(latency, 0.95) if latency else None,
-        phase_seconds=summary.phase_seconds if summary else {},
+        phase_seconds=phases,
     )
+
+
+def _since(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Where time went after `before`; what workers' start took is told apart."""
+    return {
+        phase: max(0.0, seconds - before[phase]) for phase, seconds in after.items()
+    }
 
 
 class _Ticker:

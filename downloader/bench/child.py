@@ -73,6 +73,7 @@ class Child:
         self._job = job
         self._what = what
         self._seconds = seconds
+        self._is_late = False
 
     def __enter__(self) -> Self:
         self._scratch = tempfile.TemporaryDirectory(
@@ -147,7 +148,7 @@ class Child:
 
     def _read(self) -> bytes:
         assert self._process.stdout is not None
-        alarm = threading.Timer(self._seconds, self._end)
+        alarm = threading.Timer(self._seconds, self._end_late)
         alarm.daemon = True
         alarm.start()
         try:
@@ -162,9 +163,13 @@ class Child:
         text = self._complaints.read().decode(errors="replace").strip()
         if text:
             return BenchError(self._what, text.rpartition("\n")[2])
-        if status == -signal.SIGKILL:
+        if self._is_late:
             return BenchError(self._what, f"it took longer than {self._seconds:.3g} s")
         return BenchError(self._what, f"its process ended with status {status}")
+
+    def _end_late(self) -> None:
+        self._is_late = True
+        self._end()
 
     def _await_end(self) -> None:
         """Let it clear up, but not for long; it is not reaped, so that its group stays."""

@@ -23,6 +23,7 @@ __all__ = [
     "describe",
     "effective_cores",
     "gil_is_enabled",
+    "is_in_memory",
     "load",
     "with_load_after",
 ]
@@ -60,6 +61,20 @@ def effective_cores(machine: Machine) -> int:
     if machine.quota_cores is None:
         return machine.usable_cores
     return max(1, min(machine.usable_cores, int(machine.quota_cores)))
+
+
+def is_in_memory(folder: str) -> bool:
+    """True if what is written to a folder is known to reach no disk."""
+    try:
+        with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
+            mounts = [line.split(" ")[1:3] for line in file]
+    except OSError:
+        return False
+    where = f"{os.path.realpath(folder).rstrip('/')}/"
+    holding = [one for one in mounts if where.startswith(f"{one[0].rstrip('/')}/")]
+    # Of several on one place the last one is seen.
+    _, kind = max(reversed(holding), key=lambda one: len(one[0]), default=("", ""))
+    return kind in {"tmpfs", "ramfs"}
 
 
 def gil_is_enabled() -> bool:

@@ -67,6 +67,10 @@ class OpenSession:
             raise self._error
         return self._watch.block(began)
 
+    def phase_seconds(self) -> dict[str, float]:
+        """Where workers' time went in all blocks so far; asked between two of them."""
+        return self._session.phase_seconds()
+
     def close(self) -> Summary:
         """End its workers; returns the figures of all blocks together."""
         self._feed.close()

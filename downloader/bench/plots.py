@@ -98,7 +98,7 @@ def turn_block(
         title="Files a second, over the CPU work a file",
         text=f"From bound by waiting, on the left, to bound by the CPU: {told}."
         if told
-        else "No curve crosses another for good: one strategy leads from end to end.",
+        else "No two curves that were compared cross for good.",
         svg=draw(figure, told or "files a second over CPU work, no crossing"),
         table=_turn_table(cells),
     )

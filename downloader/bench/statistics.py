@@ -6,6 +6,7 @@ in place of means, resampling or order statistics in place of standard errors.
 
 from __future__ import annotations
 
+import math
 import random
 from statistics import median
 from typing import TYPE_CHECKING
@@ -27,8 +28,10 @@ FEWEST_TO_RESAMPLE = 6
 def estimate(values: Sequence[float], seed: int = 0) -> Estimate:
     """The median of independent values, with an interval for the true median.
 
-    From six values on it is the percentile bootstrap; below, the range of the values
-    with the confidence that order statistics give it, which is nothing for one value.
+    From six values on it is the percentile bootstrap, but never less than the order
+    statistics that hold the median with 95 %: of few values the bootstrap alone holds
+    it less often than it says (87 % at seven, 89 % at ten). Below six it is the range of
+    the values with the confidence that they give, which is nothing for one value.
 
     Raises:
         ValueError: There is no value.
@@ -57,7 +60,23 @@ def _bootstrap(values: Sequence[float], seed: int) -> tuple[float, float]:
     count = len(values)
     medians = sorted(median(chance.choices(values, k=count)) for _ in range(RESAMPLES))
     tail = (1.0 - CONFIDENCE) / 2.0
-    return quantile(medians, tail), quantile(medians, 1.0 - tail)
+    spared = _spared(count)
+    low = min(quantile(medians, tail), values[spared])
+    return low, max(quantile(medians, 1.0 - tail), values[-1 - spared])
+
+
+def _spared(count: int) -> int:
+    """How many values may be left out at each end with the median held by the others.
+
+    The true median misses the rest if all but so few values lie on one side of it, each
+    with a chance of a half.
+    """
+    spared, missed = 0, 2.0**-count
+    while True:
+        missed += math.comb(count, spared + 1) * 2.0**-count
+        if 2 * missed > 1.0 - CONFIDENCE:
+            return spared
+        spared += 1
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

@@ -188,6 +188,9 @@ class _Suite:
         evidence = trials.needed(
             cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
         )
+        evidence = dataclasses.replace(
+            evidence, is_in_memory=machines.is_in_memory(tempfile.gettempdir())
+        )
         with (
             self._site() as site,
             tempfile.TemporaryDirectory() as folder,
@@ -306,7 +309,7 @@ class _Suite:
         budget_seconds: float,
         run_seconds: float = RUN_SECONDS,
     ) -> None:
-        if not self._has_time(workload, budget_seconds):
+        if not arms or not self._has_time(workload, budget_seconds):
             return
         rounds = run_rounds(
             arms,
@@ -325,8 +328,10 @@ class _Suite:
             self.notes.append(
                 f"{workload.name}: its last round was cut off by the clock"
             )
-        self._workloads.append(workload)
-        self.cells += make_cells(arms, rounds, workload, self._cores, self._plan.seed)
+        cells = make_cells(arms, rounds, workload, self._cores, self._plan.seed)
+        if cells:
+            self._workloads.append(workload)
+            self.cells += cells
 
     @property
     def _repeats(self) -> int:

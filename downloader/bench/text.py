@@ -203,7 +203,8 @@ def _limit(workload: Workload) -> Iterator[str]:
     files, mib = workload.server_files_per_second, workload.server_mib_per_second
     if files is not None and mib is not None:
         yield (
-            f"  the server gives at most {number(files)} files/s, {number(mib)} MiB/s"
+            f"  bare sockets get {number(files)} files/s, {number(mib)} MiB/s from the "
+            "server"
         )
 
 

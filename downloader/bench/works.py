@@ -65,7 +65,7 @@ class Done(msgspec.Struct, frozen=True, array_like=True):
         user_seconds: CPU seconds of the thread that did it.
         system_seconds: The same in the kernel.
         phases: Seconds by the clock on the wall: `connect`, `first_byte`, `body`,
-            `cpu_stage`, `disk`.
+            `cpu_stage`, `store`.
     """
 
     size_bytes: int
@@ -106,10 +106,10 @@ def perform(work: Work, piece: str) -> Done:
     match work.name:
         case "copy":
             size = _copy(work, piece)
-            laps.end("disk")
+            laps.end("store")
         case "write":
             size = _write(work, piece)
-            laps.end("disk")
+            laps.end("store")
         case _:
             page = _fetch(piece, laps)
             run_stage(work, page)

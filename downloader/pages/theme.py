@@ -78,6 +78,8 @@ PHASES = MappingProxyType(
         "rate": ("held back", SOFT),
         "hash": ("hash", PINE),
         "store": ("disk", GREEN),
+        # Of a bench alone, which has no politeness.
+        "cpu_stage": ("CPU stage", INK),
     }
 )
 

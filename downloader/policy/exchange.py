@@ -37,6 +37,7 @@ _WHOLE = frozenset({200, 203, 204})
 _PARTIAL_CONTENT = 206
 _NOT_MODIFIED = 304
 _NO_CONTENT = 204
+BODILESS = frozenset({_NO_CONTENT, _NOT_MODIFIED})
 _REASONS = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -191,15 +192,25 @@ class Exchange:
             return Failure(ErrorKind.TOO_LARGE, fault) if fault else verdict
         return verdict
 
-    def check_size(self, size_bytes: int, received_bytes: int) -> None:
+    def check_size(self, size_bytes: int) -> None:
         """Refuse to go on once a file has become too large.
 
+        Raises:
+            TransportError: It has.
+        """
+        fault = self._size_fault(size_bytes)
+        if fault is not None:
+            raise TransportError(ErrorKind.TOO_LARGE, fault)
+
+    def check_unfolded(self, size_bytes: int, received_bytes: int) -> None:
+        """As `check_size`, for a body whose coding is undone.
+
         Args:
-            size_bytes: What it has by now.
+            size_bytes: What the file has by now.
             received_bytes: What came for that over the network.
 
         Raises:
-            TransportError: It has, or is a decompression bomb.
+            TransportError: It is too large, or a decompression bomb.
         """
         fault = self._size_fault(size_bytes)
         if size_bytes > BOMB_BYTES and size_bytes > BOMB_RATIO * received_bytes:
@@ -248,6 +259,9 @@ class Exchange:
         Args:
             version: That of the answer, `1.1` say.
         """
+        has_end = self.is_chunked or "content-length" in self.answer
+        if version[0] == "1" and not has_end and self.status not in BODILESS:
+            return False  # what ends the body is the connection's end (§6.3)
         options = self.answer.get("connection", "").lower()
         return "close" not in options and (version != "1.0" or "keep-alive" in options)
 

@@ -18,6 +18,7 @@ import pycurl
 from downloader.errors import DiskError, InvalidUrl, TransportError
 from downloader.policy import headers
 from downloader.policy.chunks import ChunkDecoder
+from downloader.policy.exchange import BODILESS
 from downloader.transfer import faults
 from downloader.transfer.limits import (
     MOST_HEAD_FIELDS,
@@ -43,7 +44,6 @@ WRITTEN_BYTES = 256 << 10
 RESOLVED_SECONDS = 30.0
 _ABORT = -1
 _EMPTY_LINES = (b"\r\n", b"\n")
-_BODILESS = frozenset({204, 304})
 
 
 class Call:
@@ -301,7 +301,7 @@ class Call:
         self._is_headed = True
         transfer = self.transfer
         if not transfer.head_fields(status, headers.parse(lines[1:])):
-            keeps = status in _BODILESS or transfer.is_worth_draining()
+            keeps = status in BODILESS or transfer.is_worth_draining()
             return None if keeps else _ABORT
         self._is_wanted = True
         if transfer.is_chunked:

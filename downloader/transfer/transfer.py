@@ -331,7 +331,7 @@ class Transfer:
             self._pending.append(data)
         else:
             offset = self._receive.offset_bytes
-            self._exchange.check_size(offset + self._received_bytes, size_bytes)
+            self._exchange.check_size(offset + self._received_bytes)
             self._part.write(data)
             if self._wants_record and self._received_bytes > RECORDED_BYTES:
                 self._wants_record = False
@@ -459,7 +459,7 @@ class Transfer:
     def _write_decoded(self, decoder: Decoder, data: bytes) -> None:
         for piece in decoder.decode(data):
             size_bytes = self._part.size_bytes + len(piece)
-            self._exchange.check_size(size_bytes, self._received_bytes)
+            self._exchange.check_unfolded(size_bytes, self._received_bytes)
             self._part.write(piece)
 
     def _is_length_known(self) -> bool:

@@ -123,7 +123,7 @@ def test_files_are_copied_and_written_without_a_network(tmp_path):
 
     copied = run_once(copying, 1, SECONDS)
     assert copied.received_bytes == 10_000
-    assert copied.phase_seconds.keys() == {"disk"}
+    assert copied.phase_seconds.keys() == {"store"}
     assert run_once(writing, 1, SECONDS).received_bytes == 32 << 20
 
 

@@ -489,17 +489,17 @@ class TestSize:
         talk = Exchange(Attempt(0, URL, "file"), HeaderRules(), 20, 299)
 
         assert talk.judge_head(200, {}, NOON) == Receive(0, None, None)
-        talk.check_size(299, 299)
+        talk.check_size(299)
         with pytest.raises(TransportError, match="too_large"):
-            talk.check_size(300, 300)
+            talk.check_size(300)
 
     def test_a_little_that_unfolds_to_a_lot_is_a_bomb(self) -> None:
         talk = Exchange(Attempt(0, URL, "file"), HeaderRules(), 20)
 
-        talk.check_size(BOMB_BYTES, 1)
-        talk.check_size(BOMB_BYTES + 1, BOMB_BYTES // 100 + 1)
+        talk.check_unfolded(BOMB_BYTES, 1)
+        talk.check_unfolded(BOMB_BYTES + 1, BOMB_BYTES // 100 + 1)
         with pytest.raises(TransportError, match="bytes unfold to more than"):
-            talk.check_size(BOMB_BYTES + 1, BOMB_BYTES // 101)
+            talk.check_unfolded(BOMB_BYTES + 1, BOMB_BYTES // 101)
 
 
 CODINGS = ("gzip", "deflate", "br")
@@ -560,7 +560,26 @@ def test_whether_an_answer_leaves_its_connection_open(
     version: str, field: str | None, keeps: bool
 ) -> None:
     begun = exchange()
-    begun.judge_head(200, {} if field is None else {"connection": field}, NOON)
+    answer = {"content-length": "7"}
+    begun.judge_head(200, answer | ({"connection": field} if field else {}), NOON)
+
+    assert begun.keeps_connection(version) is keeps
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "answer", "keeps"),
+    [
+        ("1.1", 200, {}, False),
+        ("1.1", 200, {"transfer-encoding": "chunked"}, True),
+        ("1.1", 204, {}, True),
+        ("2", 200, {}, True),
+    ],
+)
+def test_a_body_that_the_connections_end_ends_leaves_none_open(
+    version: str, status: int, answer: dict[str, str], keeps: bool
+) -> None:
+    begun = exchange()
+    begun.judge_head(status, answer, NOON)
 
     assert begun.keeps_connection(version) is keeps
 

@@ -79,7 +79,13 @@ def second_try(path, http_status=200, version=""):
 # Runs allow one retry. What depends on a connection being reused is tested further below.
 ANSWERS = {
     **plain("/ok/1", "/ok/999", "/ok/300000", "/ok/2000000"),
-    **plain("/chunked/1000", "/chunked/300000", "/close/1000", "/http10/1000"),
+    **plain(
+        "/chunked/1000",
+        "/chunked/300000",
+        "/close/1000",
+        "/unframed/1000",
+        "/http10/1000",
+    ),
     **plain("/continue/1000", "/range/200000"),
     "/empty": Expected(),
     "/no-content": Expected(None, 204),

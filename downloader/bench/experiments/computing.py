@@ -179,8 +179,15 @@ def _used_by_others(
 def _steps_for(seconds: float) -> int:
     """How many steps take so long on one core; the fastest of some tries is the truest."""
     steps = 20_000
-    fastest = min(compute_timed(Piece(1, steps)).cpu_seconds for _ in range(10))
+    fastest = min(_wall_seconds(Piece(1, steps)) for _ in range(10))
     return max(1, int(steps * seconds / fastest))
+
+
+def _wall_seconds(piece: Piece) -> float:
+    # Not CPU time, which goes by ticks of 16 ms on some systems.
+    began = time.perf_counter()
+    compute_timed(piece)
+    return time.perf_counter() - began
 
 
 def _spawn() -> subprocess.Popen[bytes]:

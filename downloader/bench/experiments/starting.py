@@ -98,7 +98,9 @@ def _hand_over(make: Callable[..., Any]) -> float:
     """Seconds of one hand-over: a byte goes to the other worker and back, many times."""
     its_orders, to_it = multiprocessing.Pipe(duplex=False)
     from_it, its_answers = multiprocessing.Pipe(duplex=False)
-    worker = make(target=_echo, args=(its_orders, its_answers))
+    # Pinned by itself as well: a fork server's child has the server's cores.
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    worker = make(target=_echo, args=(its_orders, its_answers, cores))
     worker.start()
     _round_trips(to_it, from_it, _HAND_OVERS // 10)
     began = time.perf_counter()
@@ -117,7 +119,9 @@ def _round_trips(to_it: Connection, from_it: Connection, times: int) -> None:
         _read(from_it)
 
 
-def _echo(orders: Connection, answers: Connection) -> None:
+def _echo(orders: Connection, answers: Connection, cores: list[int]) -> None:
+    if cores:
+        os.sched_setaffinity(0, cores)
     while _read(orders) == _BYTE:
         _write(answers, _BYTE)
 

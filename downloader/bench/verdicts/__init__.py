@@ -17,7 +17,7 @@ from downloader.bench.verdicts.speed import (
 from downloader.bench.verdicts.words import CLAIMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from downloader.bench.experiments.findings import (
         Computing,
@@ -39,10 +39,12 @@ class Evidence:
 
     Attributes:
         cores: How many this process may have at once.
+        is_in_memory: True if files were written to memory, and to no disk.
     """
 
     cores: int
     is_gil_enabled: bool = True
+    is_in_memory: bool = False
     cells: tuple[Cell, ...] = ()
     memory: Memory | None = None
     computing: Computing | None = None
@@ -56,7 +58,7 @@ class Evidence:
 def judge(evidence: Evidence) -> tuple[Verdict, ...]:
     """A verdict on every claim for which there is evidence, by number."""
     found = [
-        *_from_cells(evidence.cells),
+        *_from_cells(evidence),
         *_from_computing(evidence),
         *_from_costs(evidence),
         *_from_safety(evidence),
@@ -64,13 +66,13 @@ def judge(evidence: Evidence) -> tuple[Verdict, ...]:
     return tuple(sorted(found, key=lambda verdict: verdict.number))
 
 
-def _from_cells(cells: Sequence[Cell]) -> Iterator[Verdict]:
-    quickest = _quickest(cells)
+def _from_cells(evidence: Evidence) -> Iterator[Verdict]:
+    quickest = _quickest(evidence.cells)
     if quickest:
         yield io_bound(quickest)
-    files = [cell for cell in cells if cell.workload in {"copy", "write"}]
-    if files:
-        yield file_work(files)
+    files = [cell for cell in evidence.cells if cell.workload in {"copy", "write"}]
+    if any(cell.strategy == BASELINE for cell in files):
+        yield file_work(files, is_in_memory=evidence.is_in_memory)
 
 
 def _quickest(cells: Iterable[Cell]) -> list[Cell]:
@@ -107,7 +109,7 @@ def _from_costs(evidence: Evidence) -> Iterator[Verdict]:
 
 def _from_safety(evidence: Evidence) -> Iterator[Verdict]:
     if evidence.sharing is not None:
-        yield shared_data(evidence.sharing)
+        yield shared_data(evidence.sharing, is_gil_enabled=evidence.is_gil_enabled)
     if evidence.futures is not None:
         yield futures(evidence.futures)
     if evidence.deadlock is not None:

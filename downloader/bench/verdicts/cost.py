@@ -80,8 +80,9 @@ def passing(found: Passing) -> Verdict:
         words.append(word_of(paired_ratio(found.seconds["process"][size], thread)))
     word = together(words)
     reason = {
-        Word.HOLDS: "A thread hands over a reference; a process packs, writes, reads and "
-        "unpacks.",
+        Word.HOLDS: "A thread hands over a reference; a process of an executor packs, "
+        "writes, reads and unpacks, by way of two further threads. The bare pipe of a "
+        "child program costs less than they do.",
         Word.FAILS: "A result cost no more from a process than from a thread.",
         Word.UNDECIDED: "The machine was too noisy to tell.",
     }[word]

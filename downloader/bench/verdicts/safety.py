@@ -16,7 +16,7 @@ __all__ = ["deadlock", "futures", "shared_data"]
 _ENOUGH_UPDATES = 1_000_000
 
 
-def shared_data(found: Sharing) -> Verdict:
+def shared_data(found: Sharing, *, is_gil_enabled: bool = True) -> Verdict:
     """Claim 5: one lost update is enough to refute it."""
     ways = {
         "n += 1": found.lost_bare,
@@ -39,6 +39,11 @@ def shared_data(found: Sharing) -> Verdict:
     if lost:
         word = Word.FAILS
         safe = "lost none" if not sum(found.lost_locked) else "lost some, too"
+        guard = (
+            "The lock guards the interpreter's own state"
+            if is_gil_enabled
+            else "Without the lock each object guards its own state"
+        )
         bare = (
             ""
             if sum(found.lost_bare)
@@ -46,8 +51,7 @@ def shared_data(found: Sharing) -> Verdict:
             "of where this version switches threads"
         )
         reason = (
-            "The lock guards the interpreter's own state, not a read, a call and a write "
-            f"that belong together{bare}. A lock around them {safe}, and processes share "
+            f"{guard}, not a read, a call and a write that belong together{bare}. A lock around them {safe}, and processes share "
             "nothing."
         )
     elif updates >= _ENOUGH_UPDATES:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["child_programs", "file_work", "io_bound", "one_thread"]
 
+# What claim 1 speaks of.
+_NAMED = ("threads", "processes", "asyncio")
 # More than one core's worth of CPU time by so much means that threads ran at once.
 _ONE_CORE = 1.1
 # Seen at one moment for more of the time than that is no slip of a clock: a stretch that
@@ -49,7 +51,11 @@ def io_bound(cells: Sequence[Cell]) -> Verdict:
         if cell.startup_seconds is not None
     ]
     word = together(words.values())
-    if word is Word.HOLDS:
+    missing = [name for name in _NAMED if name not in words]
+    if word is Word.HOLDS and missing:
+        word = Word.UNDECIDED
+        reason = f"Of what the claim names this was not measured: {', '.join(missing)}."
+    elif word is Word.HOLDS:
         reason = (
             "While one waits for its answer the others go on, whatever they run in; "
             "workers stood ready, and their start comes on top."
@@ -149,7 +155,7 @@ def _caveat(found: Computing, name: str) -> str:
     )
 
 
-def file_work(cells: Sequence[Cell]) -> Verdict:
+def file_work(cells: Sequence[Cell], *, is_in_memory: bool = False) -> Verdict:
     """Claim 6: bound by the CPU is what keeps a core busy when one worker does it."""
     words, figures, notes = [], [], []
     for cell in cells:
@@ -167,11 +173,18 @@ def file_work(cells: Sequence[Cell]) -> Verdict:
         notes.append(
             f"{cell.workload} spent {kernel / total:.0%} of its CPU time there"
         )
-    word = together(words)
+    word = Word.UNDECIDED if is_in_memory else together(words)
+    if is_in_memory:
+        reason = (
+            "The temporary folder is kept in memory, so that no disk had a part in it: "
+            "have TMPDIR name a folder on a disk."
+        )
+        return verdict(6, word, reason, figures)
     reason = {
         Word.HOLDS: "A core was busy nearly all the time",
         Word.FAILS: "The core mostly waited for the disk",
-        Word.UNDECIDED: "The disk's speed changed too much to tell",
+        Word.UNDECIDED: "The disk's speed changed too much, or repeats are too few, to "
+        "tell",
     }[word]
     reason += f"; what CPU time there is goes to the kernel: {', '.join(notes)}."
     return verdict(6, word, reason, figures)
@@ -202,7 +215,8 @@ def child_programs(found: Computing, cores: int) -> Verdict:
     if rounds >= FEWEST_TO_DECIDE:
         reason = (
             f"In {rounds} of {used.repeats} rounds there was one on every core at the "
-            f"same moment{_caveat(found, name)}."
+            f"same moment, or together they had {_MOST_OF_ALL:.0%} of all cores"
+            f"{_caveat(found, name)}."
         )
         return verdict(8, Word.HOLDS, reason, figures)
     if not rounds and _had_the_machine(found):
