@@ -247,8 +247,10 @@ def _host(host: object, where: str) -> str:
         raise InvalidSettings(
             f"{where} {host!r}: must be a host's ASCII name, or its name:port"
         )
-    # An IPv6 address has brackets in a URL only; hosts are known by the bare one.
-    return found[0].replace("[", "").replace("]", "")
+    if found[1] is not None:
+        return found[0]
+    # Without a port hosts are known by the bare address, which has brackets in a URL only.
+    return found[0].strip("[]")
 
 
 def _headers_of(value: object, where: str) -> Headers:

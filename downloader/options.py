@@ -52,6 +52,7 @@ class Option:
         minimum: The smallest count, or size in bytes.
         is_trusted_only: True if a `config.toml` that merely lies in the current folder
             may not set it.
+        is_guard: True if such a file may not change what the user's own one says of it.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Option:
         "default",
         "flags",
         "group",
+        "is_guard",
         "is_trusted_only",
         "kind",
         "maximum",
@@ -86,6 +88,7 @@ class Option:
         minimum: int = 0,
         maximum: int = _MAX_COUNT,
         is_trusted_only: bool = False,
+        is_guard: bool = False,
     ) -> None:
         self.name = name
         self.kind = kind
@@ -100,6 +103,7 @@ class Option:
         self.minimum = minimum
         self.maximum = maximum
         self.is_trusted_only = is_trusted_only
+        self.is_guard = is_guard
 
     @property
     def flag(self) -> str:
@@ -208,6 +212,7 @@ OPTIONS: tuple[Option, ...] = (
         purpose="read files that are there, and fetch those whose digest is not the recorded",
         flags=("--verify",),
         group="where",
+        is_guard=True,
     ),
     Option(
         "overwrite",
@@ -216,6 +221,7 @@ OPTIONS: tuple[Option, ...] = (
         purpose="replace files that were not fetched into DIR by this program",
         flags=("--overwrite",),
         group="where",
+        is_guard=True,
     ),
     Option(
         "checksums",
@@ -350,6 +356,7 @@ OPTIONS: tuple[Option, ...] = (
         purpose="refuse a file of more than BYTES, such as 500K or 2G",
         flags=("--max-file-size",),
         aliases=("--max-filesize",),
+        is_guard=True,
         metavar="BYTES",
         words=("none",),
         minimum=1,
@@ -442,6 +449,7 @@ OPTIONS: tuple[Option, ...] = (
         purpose="connect to public addresses only, also after a redirect: never to this "
         "machine or its network",
         flags=("--block-private",),
+        is_guard=True,
     ),
     Option(
         "cacert",

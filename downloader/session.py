@@ -110,6 +110,7 @@ class Session:
         sums = read_sums(settings.checksums)
         self._root = prepare_output(settings.output)
         self._strategy: Strategy | None = None
+        self._first: Entry | None = None
         self._holdings = Holdings(
             self._root, make_wishes(settings), self.wake, is_durable=settings.durable
         )
@@ -243,6 +244,7 @@ class Session:
         if admitted.outcome is not None:
             self._emit(admitted.outcome)
         if admitted.entry is not None:
+            self._first = self._first or admitted.entry
             self._receive(self._holdings.look(admitted.entry))
 
     def _receive(self, found: Found) -> None:
@@ -276,7 +278,8 @@ class Session:
 
     def _queue(self, entry: Entry) -> None:
         if self._strategy is None:
-            self._strategy = self._open_strategy(entry)
+            # The list's first, whatever stands under its name already.
+            self._strategy = self._open_strategy(self._first or entry)
         if self._frontier.room(entry.host):
             self._frontier.add(entry)
         else:

@@ -195,9 +195,23 @@ def load(
     project = read_named_file(named) if named else read_found_file(os.fspath(cwd))
     given: dict[str, object] = {}
     for source in (user.given, project.given, _variables(environ), _flags(flags)):
-        given.update(_checked(source))
+        checked = _checked(source)
+        if source is project.given and not named:
+            checked = _without_guards(checked, user.given)
+        given.update(checked)
     hosts = {**user.hosts, **project.hosts}
     return _finish(given, hosts, environ)
+
+
+def _without_guards(
+    found: dict[str, object], own: Mapping[str, Given]
+) -> dict[str, object]:
+    """What a file that merely lies there may say of what the user's own file sets."""
+    return {
+        name: value
+        for name, value in found.items()
+        if not (BY_NAME[name].is_guard and name in own)
+    }
 
 
 def _checked(given: Mapping[str, Given]) -> dict[str, object]:

@@ -63,3 +63,26 @@ def test_a_found_file_that_sets_nothing_overrides_nothing_of_the_users(
     (tmp_path / "config.toml").write_bytes(FILE.read_bytes())
 
     assert load({}, {}, tmp_path).proxies == {"all": "http://p:1"}
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_found_file_takes_back_none_of_the_users_guards(
+    monkeypatch, tmp_path, is_named
+):
+    own = tmp_path / "own" / "downloader"
+    own.mkdir(parents=True)
+    (own / "config.toml").write_text(
+        '[downloader]\nblock_private = true\nmax_file_size = "1M"\nretries = 1\n'
+    )
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
+    found = tmp_path / "config.toml"
+    found.write_text(
+        '[downloader]\nblock_private = false\nmax_file_size = "none"\n'
+        "retries = 2\nverify = true\n"
+    )
+    got = load({}, {}, tmp_path, str(found) if is_named else None)
+
+    assert (got.block_private, got.max_file_size) == (
+        (False, None) if is_named else (True, 1 << 20)
+    )
+    assert (got.retries, got.verify) == (2, True)

@@ -6,6 +6,7 @@ import os
 
 import pytest
 from odd_exchange import body
+from odd_server import OddServer
 
 from downloader import Request, fetch
 from downloader.cli import main
@@ -68,6 +69,20 @@ def test_a_refresh_asks_and_takes_304_for_an_answer(odd, strategy):
     assert content(file_of(changed)) == body("/versioned/10#2", 10)
     asked = [headers.get("if-none-match") for _, headers in odd.requests]
     assert sorted(filter(None, asked)) == ['"1"', '"1"']
+
+
+def test_secrets_stay_with_the_lists_first_origin_though_its_file_is_there(
+    odd, workdir
+):
+    with OddServer() as other:
+        urls = [odd.url("ok/1"), other.url("status/404")]
+        for _ in range(2):
+            fetch(urls, headers=["Authorization: Bearer s3cret"])
+        sent = [headers for _, headers in other.requests]
+
+    assert len(sent) == 2
+    assert not any("authorization" in headers for headers in sent)
+    assert odd.hits.total() == 1
 
 
 def test_an_unchanged_row_has_all_that_is_known_of_its_file(odd):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from downloader import config_files
 from downloader.errors import InvalidSettings
 from downloader.options import OPTIONS
+from downloader.policy.urls import parse
 from downloader.settings import Settings, load
 from downloader.version import __version__
 
@@ -333,6 +334,18 @@ def test_a_named_file_may_set_everything(named, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [("[::1]", "::1"), ("[::1]:8080", "[::1]:8080"), ("a.test:80", "a.test:80")],
+)
+def test_a_hosts_table_is_known_as_its_urls_are(given, known):
+    settings = Settings.make({}, host_headers={given: ["A: b"]})
+    url = parse(f"http://{given}/")
+
+    assert list(settings.host_headers) == [known]
+    assert known in {url.host, url.host_key}
+
+
 def test_the_host_tables_of_both_files_hold_and_the_named_file_goes_first(
     named, users_own
 ):
@@ -341,12 +354,6 @@ def test_the_host_tables_of_both_files_hold_and_the_named_file_goes_first(
     settings = loaded(path=named("[host.b]\nheaders = ['X: named']"))
 
     assert settings.host_headers == {"a": (("X", "user"),), "b": (("X", "named"),)}
-
-
-def test_an_address_in_brackets_becomes_the_bare_host(named):
-    path = named("[host.'[::1]:8080']\nheaders = ['A: b']")
-
-    assert list(loaded(path=path).host_headers) == ["::1:8080"]
 
 
 @pytest.mark.parametrize("host", ["", "a b", "http://a", "a:0", "a:65536", "a/b", "ü"])

@@ -71,14 +71,22 @@ def for_hop(
     secret = credentials if credentials is not None and url.origin == home else None
     if secret is None and hops == 0:
         secret = rules.netrc.get(url.host)
-    return _for_server(rules, url.origin, url.host, url.host_key, secret)
+    # Whoever sits on the way must not be handed what was meant for an encrypted one.
+    is_exposed = hops > 0 and home.startswith("https:") and url.scheme != "https"
+    server = (url.origin, url.host, url.host_key)
+    return _for_server(rules, server, secret, is_exposed=is_exposed)
 
 
 # Made for a server once; `rules` counts by its identity, and there is one in a run.
 @lru_cache(maxsize=256)
 def _for_server(
-    rules: HeaderRules, origin: str, host: str, host_key: str, secret: str | None
+    rules: HeaderRules,
+    server: tuple[str, str, str],
+    secret: str | None,
+    *,
+    is_exposed: bool,
 ) -> Mapping[str, str]:
+    origin, host, host_key = server
     fields = {
         "accept": ("Accept", "*/*"),
         "accept-encoding": ("Accept-Encoding", "identity"),
@@ -89,8 +97,9 @@ def _for_server(
     if origin == rules.sensitive_origin:
         _add(fields, rules.sensitive)
     if rules.by_host:
-        _add(fields, rules.by_host.get(host, ()))
-        _add(fields, rules.by_host.get(host_key, ()))
+        for name in (host, host_key):
+            own = rules.by_host.get(name, ())
+            _add(fields, split(own)[0] if is_exposed else own)
     return MappingProxyType(dict(fields.values()))
 
 

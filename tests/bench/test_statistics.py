@@ -1,3 +1,5 @@
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +37,17 @@ def test_six_values_and_more_are_resampled_at_95_per_cent():
     assert told.median == 11.0
     assert 5.0 <= told.low <= 9.0
     assert 13.0 <= told.high <= 17.0
+
+
+@pytest.mark.parametrize("count", range(6, 16))
+def test_an_interval_holds_the_median_as_often_as_it_says(count):
+    """All orders of values on either side of the median are equally likely."""
+    values = [float(number) for number in range(count)]
+    told = estimate(values)
+    below = sum(value <= told.low for value in values) - 1
+
+    missed = 2 * sum(math.comb(count, k) for k in range(below + 1)) / 2**count
+    assert 1 - missed >= 0.95
 
 
 def test_equal_seeds_give_equal_intervals():

@@ -24,11 +24,21 @@ HOLDS, FAILS, UNDECIDED = Word.HOLDS, Word.FAILS, Word.UNDECIDED
     ],
 )
 def test_claim_1_needs_all_to_be_faster_than_serial(threads, processes, word):
-    found = cells({"serial": [1, 1, 1], "threads": threads, "processes": processes})
+    others = {"threads": threads, "processes": processes, "asyncio": threads}
+    found = cells({"serial": [1, 1, 1], **others})
 
     (verdict,) = judge(Evidence(cores=2, cells=tuple(found)))
 
     assert (verdict.number, verdict.word) == (1, word)
+
+
+def test_claim_1_does_not_hold_for_what_was_not_measured():
+    found = cells({"serial": [1, 1, 1], "threads": noisy(0.1), "asyncio": noisy(0.1)})
+
+    (verdict,) = judge(Evidence(cores=2, cells=tuple(found)))
+
+    assert verdict.word is UNDECIDED
+    assert "not measured: processes" in verdict.reason
 
 
 def test_two_repeats_decide_nothing():
@@ -38,8 +48,9 @@ def test_two_repeats_decide_nothing():
 
 
 def test_claim_1_takes_each_strategy_with_the_workers_that_suit_it():
-    slow = cells({"serial": [1, 1, 1], "threads": [2, 2, 2]})
-    fast = cells({"serial": [1, 1, 1], "threads": [0.1, 0.1, 0.1]})
+    fine = {"processes": [0.1, 0.1, 0.1], "asyncio": [0.1, 0.1, 0.1]}
+    slow = cells({"serial": [1, 1, 1], "threads": [2, 2, 2], **fine})
+    fast = cells({"serial": [1, 1, 1], "threads": [0.1, 0.1, 0.1], **fine})
 
     (verdict,) = judge(Evidence(cores=2, cells=(*slow, *fast)))
 
@@ -225,3 +236,20 @@ def test_verdicts_come_by_number_and_only_with_evidence():
     assert [one.number for one in judge(everything)] == [1, 3, 4, 8, 9]
     assert judge(Evidence(cores=2)) == ()
     assert list(CLAIMS) == list(range(1, 11))
+
+
+@pytest.mark.parametrize(("is_in_memory", "word"), [(False, HOLDS), (True, UNDECIDED)])
+def test_claim_6_is_not_decided_without_a_disk(is_in_memory, word):
+    found = cells({"serial": [1, 1, 1]}, name="write", cpu_seconds=0.99)
+    evidence = Evidence(cores=2, cells=tuple(found), is_in_memory=is_in_memory)
+
+    (verdict,) = judge(evidence)
+
+    assert (verdict.number, verdict.word) == (6, word)
+    assert ("TMPDIR" in verdict.reason) is is_in_memory
+
+
+def test_claim_6_takes_one_worker_that_was_measured():
+    found = cells({"serial": [1, 1, 1], "threads": [1, 1, 1]}, name="write")
+
+    assert judge(Evidence(cores=2, cells=tuple(found[1:]))) == ()

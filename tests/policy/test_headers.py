@@ -114,6 +114,30 @@ class TestForHop:
         assert sent("http://a.test:81/", rules)["X-K"] == "own"
         assert sent("http://a.test/", rules)["X-K"] == "any"
 
+    @pytest.mark.parametrize(
+        ("home", "url", "hops", "is_sent"),
+        [
+            ("https://a.test:443", "http://a.test/", 1, False),
+            ("https://a.test:443", "http://a.test/", 0, True),
+            ("https://a.test:443", "https://a.test:81/", 1, True),
+            ("http://a.test:80", "http://a.test/", 1, True),
+        ],
+    )
+    def test_a_hosts_secrets_do_not_follow_from_https_to_http(
+        self, home: str, url: str, hops: int, is_sent: bool
+    ) -> None:
+        own = (("Authorization", "Bearer s"), ("X-K", "1"))
+        fields = headers.for_hop(
+            HeaderRules(by_host={"a.test": own}),
+            parse(url),
+            home=home,
+            hops=hops,
+            credentials=None,
+        )
+
+        assert ("Authorization" in fields) is is_sent
+        assert fields["X-K"] == "1"
+
     def test_host_table_replaces_common_and_sensitive_fields(self) -> None:
         rules = HeaderRules(
             common=(("X-K", "common"),),
