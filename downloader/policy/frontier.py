@@ -266,6 +266,10 @@ class Frontier:
         """
         doomed, self._doomed = self._doomed, []
         for host in doomed:
+            breaker = self._breakers.get(host.key)
+            if breaker is None or breaker.state is not State.DEAD:
+                self._refresh(host)  # reached after all, by a request from before
+                continue
             tickets = [*host.queue, *self._take_waiting(host)]
             self._queued -= len(host.queue)
             host.queue.clear()
@@ -275,10 +279,7 @@ class Frontier:
             has_spilled, host.spilled = host.spilled > 0, 0
             self._parched.pop(host.key, None)
             self._refresh(host)
-            breaker = self._breakers.get(host.key)
-            assert breaker is not None
-            failure = breaker.failure()
-            yield GivenUp(host.key, tickets, failure, has_spilled)
+            yield GivenUp(host.key, tickets, breaker.failure(), has_spilled)
 
     def _take_waiting(self, host: Host) -> list[Ticket]:
         found = [
@@ -317,6 +318,7 @@ class Frontier:
         if result.http_status is not None:
             ticket.http_status = result.http_status
         if result.redirect is not None and not ticket.flights:
+            self._count(slot.host, None, now)  # it was reached
             return self._move(ticket, slot.host, result)
         if result.redirect is not None:
             result = msgspec.structs.replace(result, redirect=None, failure=_LED_AWAY)
@@ -532,6 +534,7 @@ class Frontier:
             history.number -= 1
         ticket.partial = None if again.drops_part else result.partial or ticket.partial
         ticket.is_undivided |= failure.kind == BEGIN_AGAIN
+        self._undivide(ticket, host)
         ticket.restart()
         due = now + again.delay_seconds
         if again.pauses_host:

@@ -38,7 +38,9 @@ class Host:
     @property
     def is_idle(self) -> bool:
         # A pause outlives its last request: redirects may lead here again before it ends.
-        return not (self.held or self.spilled or self.slots or self.pauses)
+        is_used = self.held or self.spilled or self.slots or self.pauses
+        # In the round of those that may start it is still looked at.
+        return not (is_used or self.is_ready)
 
 
 class Slot:

@@ -219,10 +219,8 @@ class Call:
         elif answer.done():
             self._send_to(answer)
         else:
-            answer.add_done_callback(
-                lambda done: self._driver.soon(
-                    self, lambda: self._guarded(self._send_to, done)
-                )
+            self._driver.follow(
+                self, answer, lambda done: self._guarded(self._send_to, done)
             )
 
     def _reset(self) -> None:

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pycurl
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from downloader.transfer.folder import Folder
 
 _IPV4_PARTS = 4
+T = TypeVar("T")
 
 
 class CurlDriver:
@@ -167,10 +168,23 @@ class CurlDriver:
         due = time.monotonic() + seconds
         heappush(self._timers, (due, next(self._serial), call, call.generation, then))
 
-    def soon(self, call: Call, then: Callable[[], None]) -> None:
-        """Have something done for a call in the loop's next turn; from any thread."""
-        self._ready.append((call, call.generation, then))
-        self.wake()
+    def follow(
+        self,
+        call: Call,
+        future: Future[T],
+        then: Callable[[Future[T]], None],
+    ) -> None:
+        """Go on with a call in the loop once something is done elsewhere.
+
+        Unless its attempt has ended by then: the call may serve another one.
+        """
+        generation = call.generation
+
+        def go_on(done: Future[T]) -> None:
+            self._ready.append((call, generation, lambda: then(done)))
+            self.wake()
+
+        future.add_done_callback(go_on)
 
     def in_thread(
         self,
@@ -181,8 +195,7 @@ class CurlDriver:
         is_long: bool = False,
     ) -> None:
         """Wait elsewhere, and go on with `then` in the loop; see `Aside.run`."""
-        future = self._aside.run(work, is_long=is_long)
-        future.add_done_callback(lambda done: self.soon(call, lambda: then(done)))
+        self.follow(call, self._aside.run(work, is_long=is_long), then)
 
     # The loop's parts
 

@@ -633,6 +633,37 @@ class TestDrain:
         assert list(made.drain()) == []
 
 
+def divided() -> tuple[Frontier, Attempt]:
+    """A frontier whose first request is at work on a file that others may help with."""
+    made = Frontier(Limits(per_host=2, segments=4))
+    made.add(entry(A))
+    attempt = take_one(made)
+    made.divide(attempt.id, msgspec.structs.replace(PART, is_divided=True), 4)
+    return made, attempt
+
+
+class TestDivided:
+    def test_nobody_helps_with_what_waits_for_another_try(self) -> None:
+        made, lead = divided()
+        judge(made, lead, CONNECT, partial=PART)
+
+        assert made.take(0.0, 1) == []
+        (again,) = made.take(99.0, 1)
+        judge(made, again, now=99.0)
+        assert made.is_empty
+        assert list(made.drain()) == []
+
+    def test_its_host_is_the_same_for_what_comes_after(self) -> None:
+        made, lead = divided()
+        judge(made, lead)
+        for seq in range(1, 10):
+            made.add(entry(A, seq))
+            made.take(0.0, 1)
+
+        assert made.in_flight == 2
+        assert len(list(made.drain())) == 9
+
+
 HOSTS = [A, B, C]
 SMALL_SHARES = {"HOST_SHARE": 6, "TOTAL_SHARE": 9, "HOST_MINIMUM": 2}
 FAILURES = [

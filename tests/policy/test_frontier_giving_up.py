@@ -212,3 +212,39 @@ def test_every_request_ends_exactly_once_whatever_hosts_do(
                 ended.append(verdict.ticket.entry.seq)
 
     assert sorted(ended) == list(range(count))
+
+
+def lead_away(made, attempt, now=0.0):
+    result = AttemptResult(attempt.id, redirect="http://b.test/x", hops=1)
+    return made.judge(result, now, 0.5)
+
+
+def test_a_host_that_leads_elsewhere_was_reached():
+    made = make(9)
+    fail(made, 2)
+    lead_away(made, *made.take(0.0, 1))
+    fail(made, 1)
+
+    assert list(made.resting) == []
+
+
+def test_a_probe_that_is_led_elsewhere_opens_the_way_for_all():
+    made = make(9)
+    fail(made, 3)
+    (probe,) = made.take(COOL_DOWN_SECONDS, 8)
+    lead_away(made, probe, COOL_DOWN_SECONDS)
+
+    # Five that wait, and the one that is led on.
+    assert sum(len(made.take(COOL_DOWN_SECONDS, 1)) for _ in range(9)) == 6
+
+
+def test_a_host_that_was_reached_after_its_probe_had_failed_is_not_given_up():
+    made = make(9)
+    (old,) = made.take(0.0, 1)
+    fail(made, 3)
+    (probe,) = made.take(COOL_DOWN_SECONDS, 1)
+    judge(made, probe, now=COOL_DOWN_SECONDS)
+    judge(made, old, None, COOL_DOWN_SECONDS)
+
+    assert list(made.give_up()) == []
+    assert len(made.take(COOL_DOWN_SECONDS, 8)) > 0
