@@ -49,9 +49,10 @@ def fetch(urls: Iterable[str | Request] | str | Request, **settings: object) -> 
     if isinstance(urls, str | Request):
         urls = [urls]
     is_ready = isinstance(urls, list | tuple | set | frozenset)
+    chosen = Settings.make(**settings)  # before anything is taken from a generator
     requests = as_requests(urls)
     feed = ReadyFeed(requests) if is_ready else ThreadedFeed(requests)
-    return _run(feed, Settings.make(**settings), displays.Silent())
+    return _run(feed, chosen, displays.Silent())
 
 
 def run_list(
@@ -80,7 +81,11 @@ def _run(
     display: displays.Progress,
     on_session: Callable[[Session], None] | None = None,
 ) -> Report:
-    session = Session(settings, feed, display)
+    try:
+        session = Session(settings, feed, display)
+    except BaseException:
+        feed.close()
+        raise
     if isinstance(feed, ThreadedFeed):
         feed.wake = session.wake
     if on_session is not None:
@@ -213,7 +218,11 @@ class Downloader:
             self.stop()
         import asyncio  # a program that awaits has it already
 
-        await asyncio.to_thread(self.close)
+        try:
+            await asyncio.to_thread(self.close)
+        except BaseException:  # cancelled, say: nobody waits for the rest any more
+            self.stop()
+            raise
 
     def __exit__(
         self,
@@ -302,7 +311,11 @@ class Downloader:
             self._is_closed = True
         self._feed.close()
         self._session.wake()
-        self._thread.join()
+        try:
+            self._thread.join()
+        except BaseException:  # Ctrl-C: nobody waits for the rest any more
+            self.stop()
+            raise
 
     def _run(self) -> None:
         _deliver(self._session, self._done)

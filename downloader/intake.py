@@ -28,12 +28,22 @@ class Admitted(NamedTuple):
         is_row: True if the line has a row of its own.
         entry: The request to fetch, if there is one.
         outcome: Its end, if that is known at once.
+        spelled: The line's row, and itself, if another one has asked for the same with
+            another spelling.
     """
 
     answers: int
     is_row: bool
     entry: Entry | None = None
     outcome: Outcome | None = None
+    spelled: tuple[int, str] | None = None
+
+    def outcome_of(self, answer: Outcome) -> Outcome:
+        """What the outcome of the row that answers is to this line, which may want more."""
+        if self.spelled is None:
+            return answer
+        own = _as_spelling(answer, *self.spelled)
+        return own if own.status is Status.FAILED else answer
 
 
 class Intake:
@@ -73,11 +83,11 @@ class Intake:
         # Two lines that ask for different contents are not the same.
         if checksum is not None:
             spelling = f"{spelling} {checksum}"
-        kind, seq, first = self._ledger.admit(
-            identity, spelling, _with_checksum(shown, checksum)
-        )
+        said = _with_checksum(shown, checksum)
+        kind, seq, first = self._ledger.admit(identity, spelling, said)
         if kind is not Kind.NEW:
-            return Admitted(first, kind is Kind.SPELLING)
+            spelled = None if seq == first else (seq, said)
+            return Admitted(first, kind is Kind.SPELLING, spelled=spelled)
         path = naming.name(url, self._layout, self._is_portable)
         entry = Entry(
             seq,

@@ -157,7 +157,7 @@ class Ledger:
         if first_spelling == spelling_hash:
             self.duplicates += 1
             return Admission(Kind.DUPLICATE, first, first)
-        return self._admit_spelling(spelling_hash, shown, first)
+        return self._admit_spelling(spelling_hash or identity_hash, shown, first)
 
     def add(
         self, outcome: Outcome, host: str | None = None, phases: Phases | None = None
@@ -290,7 +290,10 @@ class Ledger:
         if added:
             return Admission(Kind.SPELLING, self._number(), first)
         self.duplicates += 1
-        return Admission(Kind.DUPLICATE, first, first)
+        (equal,) = self._connection.execute(
+            "SELECT seq FROM spellings WHERE spelling = ?", (spelling_hash,)
+        ).fetchone()
+        return Admission(Kind.DUPLICATE, equal, first)
 
     def _select(self, statement: str) -> Iterator[tuple[object, ...]]:
         cursor = self._connection.execute(statement)

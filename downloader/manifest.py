@@ -116,6 +116,7 @@ class Manifest:
         self._is_durable = is_durable
         self._before_commit = before_commit
         self._rows: list[tuple[str, tuple[object, ...]]] = []
+        self._settled: list[tuple[str]] = []  # names whose intents are done with
         self._flushed_at = time.monotonic()
         self.commit_seconds = 0.0
         self._busy_since: float | None = None
@@ -185,7 +186,7 @@ class Manifest:
     def forget(self, path: str) -> None:
         """Take an earlier run's intent back: it is known what became of it."""
         if self._has_intents:
-            self._rows.append((_FORGET, (path,)))
+            self._settled.append((path,))
 
     def add(self, entry: Entry, outcome: Outcome, saved: Saved | None) -> None:
         """Record the end of a request; written with the next batch.
@@ -205,7 +206,8 @@ class Manifest:
             self._rows.append((_NOTE, note))
         else:
             self._rows.append((SAVE, (*note, *_facts(saved))))
-            self.forget(entry.path)
+            # This run's own too: after a kill it would say that anything may lie there.
+            self._settled.append((entry.path,))
         if len(self._rows) % BATCH_ROWS == 0:
             self.flush()
 
@@ -215,7 +217,8 @@ class Manifest:
         Raises:
             ManifestError: It cannot be written.
         """
-        if self._rows and time.monotonic() - self._flushed_at > BATCH_SECONDS:
+        waits = self._rows or self._settled
+        if waits and time.monotonic() - self._flushed_at > BATCH_SECONDS:
             self.flush()
 
     def flush(self, *, is_last: bool = False) -> None:
@@ -228,7 +231,7 @@ class Manifest:
             ManifestError: It cannot be written; what waited is kept for another try.
         """
         now = self._flushed_at = time.monotonic()
-        if not self._rows:
+        if not (self._rows or self._settled):
             return
         try:
             self._commit(now, is_last=is_last)
@@ -242,13 +245,15 @@ class Manifest:
                 self._connection.execute("BEGIN IMMEDIATE")
                 for statement, values in _grouped(self._rows):
                     self._connection.executemany(statement, values)
+                self._connection.executemany(_FORGET, self._settled)
         except sqlite3.OperationalError as error:
             if not self._may_wait(error, now, is_last=is_last):
                 raise _failure(self.path, error) from error
             return
         except (sqlite3.Error, OSError) as error:
             raise _failure(self.path, error) from error
-        self._rows, self._busy_since, self.intends = [], None, False
+        self._rows, self._settled = [], []
+        self._busy_since, self.intends = None, False
 
     def close(self, unsettled: Iterable[str] | None = None) -> None:
         """Write what waits and close; called again it does nothing.
@@ -401,7 +406,7 @@ def _grouped(
     rows: list[tuple[str, tuple[object, ...]]],
 ) -> Iterator[tuple[str, list[tuple[object, ...]]]]:
     """Rows by statement, in their order where two speak of one name."""
-    for statement in (_INTEND, SAVE, _NOTE, _FORGET):
+    for statement in (_INTEND, SAVE, _NOTE):
         values = [row for its, row in rows if its is statement]
         if values:
             yield statement, values

@@ -35,8 +35,7 @@ def choose_strategy(settings: Settings) -> str:
     """
     name = chosen(settings.strategy)
     flag = "--http3" if settings.http3 else "--http2" if settings.http2 else None
-    has_it = KINDS[name].has_newer_http and chosen("default") == "curl"
-    if flag is not None and not has_it:
+    if flag is not None and not _has_newer_http(name):
         raise UsageError(
             f"{flag}: the strategy {name} does not speak it; use curl or multicore "
             "(pip install 'downloader-engine[curl]')"
@@ -44,6 +43,11 @@ def choose_strategy(settings: Settings) -> str:
     if settings.http3:
         _require_http3()
     return name
+
+
+def _has_newer_http(name: str) -> bool:
+    kind = KINDS.get(name)
+    return kind is not None and kind.has_newer_http and chosen("default") == "curl"
 
 
 def _require_http3() -> None:

@@ -56,6 +56,7 @@ from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
 
 if TYPE_CHECKING:
+    from downloader.intake import Admitted
     from downloader.models import Entry, Fact, Request, Saved, WorkerUsage
     from downloader.policy.bound import Bound
     from downloader.policy.goodput import Choices
@@ -77,6 +78,8 @@ LONGEST_WAIT_SECONDS = 0.1
 DRAIN_SECONDS = 2.0
 GRACE_SECONDS = 1.5
 READ_REST_SECONDS = 3.0
+# For workers of a run that has broken: threads cannot be ended by force.
+ABORT_GRACE_SECONDS = 0.5
 
 _INTERRUPTED = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
 _NOT_TRIED = Failure(ErrorKind.NOT_TRIED, "the run was stopped before its turn")
@@ -156,6 +159,7 @@ class Session:
         try:
             while self._step():
                 pass
+            self._bounds.over()  # what is left to do is no part of its time
             self._finish()
         except sqlite3.Error as error:
             self._abort()
@@ -178,8 +182,9 @@ class Session:
             self._stop_signal = signum
             self._stopped_at = time.monotonic()
             self._holdings.stop_reading()
-            if self._strategy is not None:
-                self._strategy.cancel(_INTERRUPTED)
+            strategy = self._strategy
+            if strategy is not None:
+                strategy.cancel(_INTERRUPTED)
         self.wake()
 
     def phase_seconds(self) -> dict[str, float]:
@@ -188,8 +193,9 @@ class Session:
 
     def wake(self) -> None:
         """Look at the feed again, now. Safe in a signal handler and from any thread."""
-        if self._strategy is not None:
-            self._strategy.wake()
+        strategy = self._strategy  # which the session's own thread may put away
+        if strategy is not None:
+            strategy.wake()
 
     def _step(self) -> bool:
         """One turn of the loop; False when there is nothing left to do."""
@@ -240,7 +246,7 @@ class Session:
         if admitted.is_row:
             self._progress.grow(1)
         if sink is not None:
-            self._tell_later(admitted.answers, sink)
+            self._tell_later(admitted, sink)
         if admitted.outcome is not None:
             self._emit(admitted.outcome)
         if admitted.entry is not None:
@@ -286,13 +292,17 @@ class Session:
             self._frontier.spill(entry.host)
             self._ledger.spill(entry)
 
-    def _tell_later(self, seq: int, sink: Sink) -> None:
-        """Tell `sink` of a row's outcome, which may be there already."""
-        outcome = self._ledger.outcome(seq)
+    def _tell_later(self, admitted: Admitted, sink: Sink) -> None:
+        """Tell `sink` of a line's outcome, which may be there already."""
+
+        def tell(outcome: Outcome) -> None:
+            sink(admitted.outcome_of(outcome))
+
+        outcome = self._ledger.outcome(admitted.answers)
         if outcome is None:
-            self._sinks.setdefault(seq, []).append(sink)
+            self._sinks.setdefault(admitted.answers, []).append(tell)
         else:
-            sink(outcome)
+            tell(outcome)
 
     def _open_strategy(self, first: Entry) -> Strategy:
         """Only with the first URL is it known whom the secret headers are for."""
@@ -540,7 +550,7 @@ class Session:
     def _give_up(self, request: Request, sink: Sink | None) -> None:
         admitted = self._intake.admit(request)
         if sink is not None:
-            self._tell_later(admitted.answers, sink)
+            self._tell_later(admitted, sink)
         if admitted.outcome is not None:
             self._emit(admitted.outcome)
         if admitted.entry is not None:
@@ -557,7 +567,9 @@ class Session:
     def _abort(self) -> None:
         """Something broke: leave no worker, no bar and no lock behind."""
         try:
-            self._close_strategy(0.0)
+            if self._strategy is not None:
+                self._strategy.cancel(_INTERRUPTED)
+            self._close_strategy(ABORT_GRACE_SECONDS)
             self._holdings.close()
         finally:
             self._feed.close()

@@ -108,9 +108,15 @@ class ThreadedFeed:
         self.error: BaseException | None = None
         self.is_done = False
         self.wake: Callable[[], None] = lambda: None
-        threading.Thread(target=self._run, name="downloader-list", daemon=True).start()
+        self._thread: threading.Thread | None = None
 
     def take(self, most: int) -> list[tuple[Request, Sink | None]]:
+        if self._thread is None and not self._is_closed:
+            # Not before: a run that does not come about takes nothing from a caller.
+            self._thread = threading.Thread(
+                target=self._run, name="downloader-list", daemon=True
+            )
+            self._thread.start()
         taken: list[tuple[Request, Sink | None]] = []
         while len(taken) < most:
             try:

@@ -3,6 +3,7 @@ import itertools
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 
@@ -11,6 +12,7 @@ from driver_rig import Script
 
 from downloader import Downloader, InvalidSettings, Request, Settings, UsageError, fetch
 from downloader import api as module
+from downloader.errors import StrategyError
 from downloader.models import Status
 from downloader.policy import breaker, frontier
 
@@ -207,6 +209,31 @@ def test_the_same_url_twice_is_requested_once_and_answers_both(odd):
         assert downloader.submit(odd.url("ok/1")).result(60) == first.result()
     assert odd.hits == {"/ok/1": 1}
     assert downloader.report.summary.duplicates == 2
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_future_knows_of_the_sha256_that_it_alone_asks_for(odd, times):
+    wrong = "0" * 64
+    with Downloader() as downloader:
+        first = downloader.submit(odd.url("ok/1")).result(60)
+        asks = [Request(odd.url("ok/1"), sha256=wrong) for _ in range(times)]
+        others = [downloader.submit(one).result(60) for one in asks]
+        right = downloader.submit(Request(odd.url("ok/1"), sha256=first.sha256))
+
+        assert first.error is None
+        assert [one.error for one in others] == ["checksum"] * times
+        assert right.result(60).error is None
+    assert odd.hits == {"/ok/1": 1}
+
+
+def test_what_never_begins_takes_nothing_from_a_generator(tmp_path):
+    (tmp_path / "file").touch()
+    urls = iter(["http://h/1", "http://h/2"])
+
+    for settings in ({"workers": -1}, {"output": str(tmp_path / "file")}):
+        with pytest.raises(UsageError):
+            fetch(urls, **settings)
+    assert list(urls) == ["http://h/1", "http://h/2"]
 
 
 def test_another_spelling_is_requested_once_and_has_a_row_of_its_own(odd):
@@ -538,3 +565,84 @@ def test_futures_beyond_what_memory_holds_end_with_their_host(workdir, monkeypat
 
         assert not pending
     assert {future.result().error for future in done} == {"connect"}
+
+
+@pytest.mark.parametrize("strategy", ["threads", "subprocess", "processes"])
+def test_a_result_does_not_wait_for_the_next_attempt(odd, strategy):
+    options = {"workers": 1, "per_host": None, "timeout": 30}
+    with Downloader(strategy=strategy, **options) as downloader:
+        quick = [downloader.submit(odd.url(f"ok/{size}")) for size in (1, 2)]
+        slow = downloader.submit(odd.url("stall-head/1"))
+        outcomes = [one.result(15) for one in quick]
+
+        assert [one.error for one in outcomes] == [None, None]
+        assert not slow.done()
+        downloader.stop()
+
+
+INTERRUPTED = """
+    import os, signal, sys, threading, time
+    from downloader import fetch
+
+    urls = sys.argv[2:]
+    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    try:
+        fetch(urls, strategy=sys.argv[1], timeout=60)
+    except KeyboardInterrupt:
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            own = [t.name for t in threading.enumerate() if t.name.startswith("downl")]
+            if not own:
+                break
+            time.sleep(0.05)
+        print("left", own)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+@pytest.mark.parametrize("strategy", ["serial", "threads", "asyncio", "curl"])
+def test_ctrl_c_in_a_script_ends_what_is_under_way(odd, workdir, strategy):
+    urls = [odd.url(f"stall-body/{size}") for size in (70_000, 70_001)]
+    script = workdir / "script.py"
+    script.write_text(textwrap.dedent(INTERRUPTED))
+    done = subprocess.run(
+        [sys.executable, script, strategy, *urls],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.stdout.strip() == "left []", done.stderr
+
+
+def test_whoever_is_cancelled_while_leaving_does_not_wait_for_the_rest(odd):
+    async def leave():
+        async with Downloader(timeout=60) as downloader:
+            futures.append(downloader.submit(odd.url("stall-head/1")))
+
+    futures = []
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(leave(), 1.0))
+
+    assert futures[0].result(15).error == "interrupted"
+
+
+@pytest.mark.parametrize("limit", [0, 2])
+def test_threads_that_are_not_to_be_had(odd, monkeypatch, limit):
+    begun, start = [], threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("downloader_"):
+            if len(begun) >= limit:
+                raise RuntimeError("can't start new thread")
+            begun.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    urls = [odd.url(f"ok/{size}") for size in range(20)]
+    if limit:
+        assert fetch(urls, strategy="threads").summary.ok == len(urls)
+    else:
+        with pytest.raises(StrategyError, match="can't start new thread"):
+            fetch(urls, strategy="threads")

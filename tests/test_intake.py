@@ -69,7 +69,7 @@ def test_portable_names_do_without_what_some_system_refuses(ledger):
 def test_the_same_line_again_has_no_row(intake, again):
     admit(intake, "http://h/a#one")
 
-    assert admit(intake, again) == (0, False, None, None)
+    assert admit(intake, again) == (0, False, None, None, None)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_same_line_again_has_no_row(intake, again):
 def test_another_spelling_has_a_row_and_no_request(intake, other):
     admit(intake, "http://h/a")
 
-    assert admit(intake, other) == (0, True, None, None)
+    assert admit(intake, other) == (0, True, None, None, (1, other))
 
 
 def test_a_password_is_used_but_never_shown(intake):
@@ -108,7 +108,7 @@ def test_a_bad_line_without_a_source_has_a_detail_all_the_same(intake):
 def test_a_bad_line_again_is_a_duplicate(intake, ledger):
     admit(intake, "nonsense", "urls.txt:1")
 
-    assert admit(intake, "nonsense", "urls.txt:2") == (0, False, None, None)
+    assert admit(intake, "nonsense", "urls.txt:2") == (0, False, None, None, None)
     assert ledger.duplicates == 1
 
 

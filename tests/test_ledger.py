@@ -59,7 +59,7 @@ def test_another_spelling_again_is_a_duplicate(ledger):
     ledger.admit("a", "a", "a")
     ledger.admit("a", "A", "A")
 
-    assert ledger.admit("a", "A", "A") == (Kind.DUPLICATE, 0, 0)
+    assert ledger.admit("a", "A", "A") == (Kind.DUPLICATE, 1, 0)
     assert ledger.admit("a", "a", "a") == (Kind.DUPLICATE, 0, 0)
     assert ledger.duplicates == 2
 
@@ -106,6 +106,19 @@ def test_a_row_comes_back_as_it_was(ledger):
 
     assert list(ledger.rows()) == [whole]
     assert ledger.outcome(0) == whole
+
+
+def test_each_spelling_of_a_line_that_came_otherwise_first_has_its_row(ledger):
+    lines = [("a", "A"), ("a", "a"), ("b", "B"), ("b", "b"), ("b", "b")]
+    kinds = [ledger.admit(identity, spelling, spelling) for identity, spelling in lines]
+
+    assert kinds == [
+        (Kind.NEW, 0, 0),
+        (Kind.SPELLING, 1, 0),
+        (Kind.NEW, 2, 2),
+        (Kind.SPELLING, 3, 2),
+        (Kind.DUPLICATE, 3, 2),
+    ]
 
 
 def test_a_row_keeps_its_host_and_the_times_of_its_last_attempt(ledger):

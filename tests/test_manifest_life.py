@@ -125,6 +125,17 @@ def test_intents_outlive_a_kill(record):
         assert manifest.intent("h/c") is None
 
 
+def test_a_file_that_was_recorded_leaves_no_intent_to_a_kill(record):
+    with contextlib.closing(Manifest(record)) as manifest:
+        manifest.intend("h/0", None)
+        manifest.flush()
+        manifest.add(entry(0), outcome(0), SAVED)
+        manifest.flush()
+
+        # As the next run would find it, which looks for no others of this one.
+        assert manifest.own_intent(entry(0).path) is None
+
+
 def test_a_run_that_ends_takes_its_own_intents_along_but_for_those_in_the_air(record):
     with contextlib.closing(Manifest(record)) as cut_off:
         cut_off.intend("h/earlier", None)

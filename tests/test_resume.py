@@ -1,8 +1,10 @@
 """A run that was cut off and the next one: parts, locks, orphans, finished files."""
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -28,9 +30,10 @@ def part(odd, workdir):
     return workdir / f"downloads/127.0.0.1_{odd.port}/held/{SIZE}~f.part"
 
 
-def started(odd, strategy, workdir, path=f"held/{SIZE}"):
+def started(odd, strategy, workdir, *paths):
     """A run as a process of its own, in the middle of a body."""
-    command = [sys.executable, "-m", "downloader", "fetch", odd.url(path), "-q"]
+    urls = map(odd.url, paths or (f"held/{SIZE}",))
+    command = [sys.executable, "-m", "downloader", "fetch", *urls, "-q"]
     process = subprocess.Popen(
         [*command, "--strategy", strategy, "-j", "2"],
         cwd=workdir,
@@ -39,6 +42,15 @@ def started(odd, strategy, workdir, path=f"held/{SIZE}"):
     )
     odd.wait_for(lambda server: server.hits)
     return process
+
+
+@contextlib.contextmanager
+def running_record(workdir):
+    """How many files a run that is under way has recorded so far, as a function."""
+    path = workdir / "downloads/.downloader/manifest.sqlite"
+    wait_until(path.exists)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        yield lambda: connection.execute("SELECT count(*) FROM files").fetchone()[0]
 
 
 def is_half_there(part):
@@ -214,6 +226,21 @@ def test_a_file_in_place_before_the_kill_is_taken_up(odd, workdir, strategy):
     assert row.status == "skipped"
     assert row.bytes == SIZE
     assert len(odd.requests) == 1
+
+
+def test_a_recorded_file_that_is_changed_after_a_kill_is_fetched_again(odd, workdir):
+    process = started(odd, "threads", workdir, f"ok/{SIZE}", "stall-head/1")
+    with running_record(workdir) as files:
+        wait_until(files)
+    process.kill()
+    process.wait()
+    file = workdir / f"downloads/127.0.0.1_{odd.port}/ok/{SIZE}~f"
+    assert file.stat().st_size == SIZE
+    file.write_bytes(b"cut")
+    (row,) = fetch([odd.url(f"ok/{SIZE}")])
+
+    assert (row.status, row.bytes) == ("ok", SIZE)
+    assert file.stat().st_size == SIZE
 
 
 # One run a folder

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downloader.errors import InvalidUrl, TransportError
-from downloader.models import BEGIN_AGAIN, ErrorKind, Failure, http_kind
+from downloader.models import BEGIN_AGAIN, ErrorKind, Failure, Known, http_kind
 from downloader.policy import headers, urls
 from downloader.policy.redaction import printable, redact_secrets
 from downloader.policy.segments import is_divisible
@@ -322,11 +322,19 @@ class Exchange:
         return partial.size_bytes - (not has_rest)
 
     def _conditions(self) -> dict[str, str]:
-        """What asks for the file only if it has changed; empty at another URL than its."""
+        """What asks for the file only if it has changed; empty at another URL than its.
+
+        As for `_asks_on` a query may differ, but then a date alone says nothing.
+        """
         known = self._attempt.known
-        if known is None or known.url != self.url.text:
+        if known is None:
             return {}
-        return headers.conditions(known)
+        if known.url == self.url.text:
+            return headers.conditions(known)
+        is_strong = (known.etag or "").startswith('"')
+        if is_strong and known.url.partition("?")[0] == self.url.text.partition("?")[0]:
+            return headers.conditions(Known(known.etag, None, known.url))
+        return {}
 
     def _judge_redirect(self, location: str) -> Verdict:
         if self.hops >= self._max_redirects:

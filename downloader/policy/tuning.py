@@ -131,6 +131,7 @@ class Tuner:
         self._lightest = lightest
         self._others = others
         self._most = most_workers
+        self._first_workers = workers
         self.arm = self.kept = Arm(lightest, workers)
         self.opening: str | None = None
         self.goal: float = 0
@@ -268,6 +269,7 @@ class Tuner:
                 yield Kind.FEWER, Arm(name, max(1, workers // self._fewer_by))
             return
         if found.counts.files < FEWEST_FILES:
+            yield from self._way_back(found)
             return
         is_lightest = name == self._lightest
         if not is_lightest:
@@ -282,6 +284,12 @@ class Tuner:
                 yield Kind.MORE, Arm(name, min(self._most, 2 * workers))
             if is_lightest and threads:
                 yield Kind.THREADS, Arm(threads, min(workers, MOST_THREADS))
+
+    def _way_back(self, found: Block) -> Iterator[tuple[Kind, Arm]]:
+        """Fewer workers bring fewer files: after trouble that must be no trap."""
+        name, workers = self.kept
+        if found.is_full and workers < self._first_workers:
+            yield Kind.MORE, Arm(name, min(self._first_workers, 2 * workers))
 
     def _begin_trial(self, trial: Trial, now: float, *, opens: bool) -> None:
         self._trial = trial

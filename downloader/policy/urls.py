@@ -173,7 +173,8 @@ def _clean_server(text: str) -> tuple[str, str, int] | None:
 def _parse_any(text: str) -> Url:
     trimmed = text.strip(_SURROUNDING)
     _check_characters(trimmed)
-    match = _HTTP_URL.match(trimmed)
+    # White space before a fragment is no more part of the URL than that is.
+    match = _HTTP_URL.match(trimmed.partition("#")[0].rstrip(_SURROUNDING))
     if match is None:
         raise _refusal(trimmed, _scheme_fault(trimmed))
     scheme, authority, path, query = match.groups("")

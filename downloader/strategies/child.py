@@ -143,25 +143,47 @@ class Child:
         self.attempts: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
         self._worker = worker
         self._teller = Teller(facts)
+        self._telling = threading.Lock()
+        self._is_late = threading.Event()
 
     def run(self) -> None:
         """Serve for ever; the thread that reads orders ends the process."""
+        threading.Thread(
+            target=self._flush_late, name="downloader-teller", daemon=True
+        ).start()
         while True:
             attempt = self._next()
-            self._teller.add(self._worker.run(attempt, self._tell))
-            self._teller.flush_if_due()
+            result = self._worker.run(attempt, self._tell)
+            with self._telling:
+                self._teller.add(result)
+                self._teller.flush_if_due()
+                is_late = self._teller.has_news
+            if is_late:
+                self._is_late.set()
 
     def _next(self) -> Attempt:
         try:
             return self.attempts.get_nowait()
         except queue.Empty:
-            if self._teller.has_news:
-                self._teller.flush()
+            self._flush_news()
             return self.attempts.get()
 
     def _tell(self, moved: Moved) -> None:
-        self._teller.moved(moved)
-        self._teller.flush()
+        with self._telling:
+            self._teller.moved(moved)
+            self._teller.flush()
+
+    def _flush_news(self) -> None:
+        with self._telling:
+            if self._teller.has_news:
+                self._teller.flush()
+
+    def _flush_late(self) -> None:
+        """What waits for company does not wait for an attempt that takes long."""
+        while self._is_late.wait():
+            self._is_late.clear()
+            time.sleep(FLUSH_SECONDS)
+            self._flush_news()
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class _Children:
         self._size = BatchSize()
         self._usage: dict[int, WorkerUsage] = {}
         self._fruitless = 0
+        self._is_stopped = False
         self._bytes_per_second = plan.bytes_per_second
         self._sharers = 1
         # Before any of them has its threads: with these this process is copied no more.
@@ -98,6 +99,7 @@ class _Children:
         self._inbox.wake()
 
     def cancel(self, failure: Failure) -> None:
+        self._is_stopped = True
         for child in self._children:
             child.order(frames.Order(stop=failure))
 
@@ -126,6 +128,7 @@ class _Children:
     def _take_in(self, child: _Child, told: frames.Facts, facts: list[Fact]) -> None:
         if told.results or told.moved:  # that it has come up is no fruit yet
             self._fruitless = 0
+            child.is_fruitful = True
         child.settle(told.results)
         self._usage[told.usage.pid] = told.usage
         self._size.learn(told.results)
@@ -137,12 +140,15 @@ class _Children:
         child.end(0.0)
         if child not in self._children:
             return
-        self._fruitless += 1
+        self._fruitless += not child.is_fruitful
         if self._fruitless > MOST_FRUITLESS_CHILDREN:
             raise StrategyError(self.name, "its child programs die as they start")
         place = self._children.index(child)
         try:
-            self._children[place] = self._make_child(self._start(), child.lanes)
+            if self._is_stopped:
+                del self._children[place]
+            else:
+                self._children[place] = self._make_child(self._start(), child.lanes)
         except (OSError, RuntimeError) as error:
             if len(self._children) == 1:
                 raise self._refused(error) from error
@@ -197,7 +203,11 @@ class Multicore(_Children):
 
 
 class _Child:
-    """One child program, its pipes and the attempts it has in hand."""
+    """One child program, its pipes and the attempts it has in hand.
+
+    Attributes:
+        is_fruitful: True once it has told of any attempt.
+    """
 
     def __init__(
         self,
@@ -208,6 +218,7 @@ class _Child:
     ) -> None:
         self._inbox = inbox
         self.lanes = lanes
+        self.is_fruitful = False
         self._most = lanes + BATCHES_AHEAD
         self._batches = 0
         # By attempt: the batch that it belongs to, as what is left of that.

@@ -95,6 +95,7 @@ class EventLoop:
         return []
 
     def close(self, grace_seconds: float) -> None:
+        self._is_waiting = False  # an interrupt may have left it in the middle
         for task in self._tasks:
             task.cancel()
         try:

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
+from downloader.errors import StrategyError
 from downloader.models import AttemptResult
 from downloader.strategies.blocking import BlockingWorker
 from downloader.strategies.inbox import Inbox
@@ -103,7 +104,12 @@ class Threads:
     def start(self, attempts: list[Attempt]) -> None:
         (attempt,) = attempts
         self._free -= 1
-        self._pool.submit(self._run, attempt)
+        try:
+            self._pool.submit(self._run, attempt)
+        except RuntimeError as error:  # as many threads as the system allows
+            if not self._threads:
+                raise StrategyError(self.name, str(error)) from error
+            # It is queued all the same, for those that there are.
 
     def wait(self, timeout_seconds: float) -> list[Fact]:
         facts = self._inbox.collect(timeout_seconds)

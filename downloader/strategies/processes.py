@@ -95,6 +95,12 @@ class Processes:
             batch.future = self._pool.submit(pooled.run_batch, body, batch.seat)
         except BrokenProcessPool:
             self._inbox.put(batch)
+        except (OSError, RuntimeError) as error:
+            if not self._processes():
+                reason = getattr(error, "strerror", None) or str(error)
+                text = f"it cannot start a process: {reason}"
+                raise StrategyError(self.name, text) from error
+            self._inbox.put(batch)
         else:
             batch.future.add_done_callback(lambda _: self._inbox.put(batch))
 

@@ -104,16 +104,25 @@ class Zlib:
                 data = self._begin(data)
                 if self._stream is None:
                     return
-            try:
-                piece = self._stream.decompress(data, PIECE_BYTES)
-            except zlib.error as error:
-                raise _broken("its content coding is damaged") from error
+            piece = self._undo(self._stream, data)
             if piece:
                 yield piece
             data = self._stream.unconsumed_tail
+            # With its input used up it may still hold more than a piece of the output.
+            while len(piece) == PIECE_BYTES and not (data or self._stream.eof):
+                piece = self._undo(self._stream, b"")
+                if piece:
+                    yield piece
             if self._stream.eof:
                 # A gzip file may have several members (RFC 1952 §2.2).
                 data, self._stream = self._stream.unused_data, None
+
+    @staticmethod
+    def _undo(stream: zlib._Decompress, data: bytes) -> bytes:
+        try:
+            return stream.decompress(data, PIECE_BYTES)
+        except zlib.error as error:
+            raise _broken("its content coding is damaged") from error
 
     def end(self) -> None:
         """As `Decoder` has it."""

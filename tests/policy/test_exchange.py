@@ -79,6 +79,24 @@ class TestKnown:
         assert "If-None-Match" not in talk.request_fields()
         assert kind(talk.judge_head(304, {}, NOON)) == "http_304"
 
+    @pytest.mark.parametrize(
+        ("etag", "url", "asks"),
+        [
+            ('"v1"', f"{URL}?sig=1", True),
+            ('W/"v1"', f"{URL}?sig=1", False),
+            (None, f"{URL}?sig=1", False),
+            ('"v1"', f"{URL}s?sig=1", False),
+        ],
+    )
+    def test_a_strong_etag_is_asked_about_behind_any_query(
+        self, etag: str | None, url: str, asks: bool
+    ) -> None:
+        attempt = Attempt(0, f"{URL}?sig=2", "file", known=Known(etag, DATE, url))
+        talk = Exchange(attempt, HeaderRules(), 20)
+
+        assert ("If-None-Match" in talk.request_fields()) is asks
+        assert "If-Modified-Since" not in talk.request_fields()
+
 
 class TestRequest:
     def test_a_part_that_may_be_whole_is_asked_for_from_its_last_byte(self) -> None:

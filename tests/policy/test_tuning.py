@@ -271,6 +271,19 @@ def test_after_fewer_more_are_not_tried_at_once():
     assert world.tuner.choices().decisions[1].at_seconds > 2
 
 
+def test_trouble_that_is_over_does_not_leave_too_few_for_good():
+    """25 workers bring too few files of 4 s each for what else is asked of a trial."""
+
+    def errors(arm):
+        return 0.5 if 20 < world.now - 1000 < 60 and arm.workers > 10 else 0.0
+
+    world = World(waiting(4.0), errors=errors, others=Others(None, None))
+    fewest = world.run(120).kept.workers
+    most = world.run(600).kept.workers
+
+    assert fewest < 100 <= most
+
+
 # Other strategies
 
 

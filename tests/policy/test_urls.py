@@ -562,3 +562,8 @@ class TestPrintable:
     @given(st.text())
     def test_result_is_printable(self, text: str) -> None:
         assert printable(text).isprintable()
+
+
+@pytest.mark.parametrize("text", ["http://h/a # why", "http://h/a  #", "http://h/a#b"])
+def test_white_space_before_a_fragment_goes_with_it(text: str) -> None:
+    assert parse(text).text == "http://h/a"

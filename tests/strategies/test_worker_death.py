@@ -92,6 +92,20 @@ def test_workers_may_be_killed_again_and_again(odd, tmp_path, name):
 
 
 @with_processes
+def test_workers_may_all_be_killed_at_once(odd, tmp_path, name):
+    urls = [odd.url(path) for path in SLOW]
+    with running(
+        urls, strategy=name, output=tmp_path, workers=8, retries=0, per_host=None
+    ) as (_, report):
+        odd.wait_for(lambda counts: len(counts.hits) > 12)
+        for victim in worker_pids():
+            os.kill(victim, signal.SIGKILL)
+        made = report.result(60)
+
+    check_whole(tmp_path, made, SLOW)
+
+
+@with_processes
 def test_what_kills_every_worker_fails_as_worker_lost(odd, tmp_path, name):
     path = "/stall-body/70000"
     with running(
