@@ -178,6 +178,17 @@ def test_claim_7_compares_the_cost_of_a_result(process, word):
     assert cost.passing(found).word is word
 
 
+@pytest.mark.parametrize(("child", "is_said"), [(1e-4, True), (9e-4, False)])
+def test_claim_7_blames_the_pipe_for_no_more_than_it_costs(child, is_said):
+    seconds = {"thread": 3e-5, "process": 5e-4, "child program": child}
+    found = Passing(
+        seconds={way: {200: noisy(one)} for way, one in seconds.items()},
+        crossing_bytes={way: {200: 0} for way in seconds},
+    )
+
+    assert ("bare pipe" in cost.passing(found).reason) is is_said
+
+
 @pytest.mark.parametrize(
     ("found", "cores", "word"),
     [

@@ -64,6 +64,18 @@ def starting(found: Starting) -> Verdict:
     return verdict(3, together([start_word, switch_word]), reason, figures)
 
 
+def _bare_pipe(seconds: dict[str, dict[int, list[float]]]) -> str:
+    """What to add where pipes alone cost less than what an executor puts around them."""
+    by_size = seconds.get("child program", {})
+    dearer = [
+        estimate(own).median >= estimate(seconds["process"][size]).median
+        for size, own in by_size.items()
+    ]
+    if not dearer or any(dearer):
+        return ""
+    return " The bare pipe of a child program costs less than that."
+
+
 def passing(found: Passing) -> Verdict:
     """Claim 7."""
     figures, words = [], []
@@ -81,8 +93,8 @@ def passing(found: Passing) -> Verdict:
     word = together(words)
     reason = {
         Word.HOLDS: "A thread hands over a reference; a process of an executor packs, "
-        "writes, reads and unpacks, by way of two further threads. The bare pipe of a "
-        "child program costs less than they do.",
+        "writes, reads and unpacks, by way of two further threads."
+        + _bare_pipe(found.seconds),
         Word.FAILS: "A result cost no more from a process than from a thread.",
         Word.UNDECIDED: "The machine was too noisy to tell.",
     }[word]
