@@ -188,9 +188,6 @@ class _Suite:
         evidence = trials.needed(
             cores=self._cores, is_gil_enabled=self._machine.is_gil_enabled
         )
-        evidence = dataclasses.replace(
-            evidence, is_in_memory=machines.is_in_memory(tempfile.gettempdir())
-        )
         with (
             self._site() as site,
             tempfile.TemporaryDirectory() as folder,
@@ -205,7 +202,11 @@ class _Suite:
             for recipe in file_work(is_quick=self._is_quick):
                 self._measure_files(recipe, folder)
         self.notes += trials.failures
-        evidence = dataclasses.replace(evidence, cells=tuple(self.cells))
+        evidence = dataclasses.replace(
+            evidence,
+            cells=tuple(self.cells),
+            is_in_memory=machines.is_in_memory(tempfile.gettempdir()),
+        )
         self.verdicts = judge(evidence)
         self.notes += self._unjudged()
 

@@ -49,8 +49,22 @@ PURPLE = Token("purple", "#a8417f", "#e09ac5")
 ORANGE = Token("orange", "#c28500", "#f4c04e")
 SKY = Token("sky", "#3b9dd6", "#8ccef5")
 PINE = Token("pine", "#00573f", "#86dcc0")
+BRICK = Token("brick", "#7d1d3f", "#f2a3b5")
 
-TOKENS = (GROUND, INK, SOFT, FAINT, BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, PINE)
+TOKENS = (
+    GROUND,
+    INK,
+    SOFT,
+    FAINT,
+    BLUE,
+    VERMILION,
+    GREEN,
+    PURPLE,
+    ORANGE,
+    SKY,
+    PINE,
+    BRICK,
+)
 
 # The same strategy has the same colour and mark in every plot.
 STRATEGIES = MappingProxyType(
@@ -78,8 +92,8 @@ PHASES = MappingProxyType(
         "rate": ("held back", SOFT),
         "hash": ("hash", PINE),
         "store": ("disk", GREEN),
-        # Of a bench alone, which has no politeness.
-        "cpu_stage": ("CPU stage", INK),
+        # Of a bench alone.
+        "cpu_stage": ("CPU stage", BRICK),
     }
 )
 
