@@ -620,7 +620,8 @@ def steady(x):
 
     With `plain` each range is answered with everything, with `limit` more than k answers
     at once are 503, with `changes` the version is another one from the k-th request on,
-    with `slow` the k-th answer has 16 KiB every 100 ms.
+    with `slow` the k-th answer has 16 KiB every 100 ms, with `last` each answer's end comes
+    on the release.
     """
     kind, k = x.text(1), x.number(2, 0)
     pause_seconds = 0.1 if kind == "slow" and x.hit == k else 0.005
@@ -642,6 +643,8 @@ def steady(x):
         [*validators, ("Content-Length", len(wanted))],
     )
     for piece in range(0, len(wanted), 16 << 10):
+        if kind == "last" and piece + (16 << 10) >= len(wanted):
+            x.hold()
         x.send(wanted[piece : piece + (16 << 10)])
         if not x.server.released.is_set():
             x.pause(pause_seconds)

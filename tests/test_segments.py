@@ -208,12 +208,13 @@ def test_a_wanted_checksum_is_enforced(odd, strategy):
 
 @every_strategy
 def test_a_stopped_run_is_gone_on_with_where_it_was(odd, strategy):
-    path = f"/steady/{KIB}"
+    path = f"/steady/{KIB}/last"
     options = OPTIONS | {"workers": 1} if strategy == "serial" else OPTIONS
     with running([odd.url(path)], strategy=strategy, **options) as (session, report):
         wait_until(lambda: part_bytes() > SIZE // 4)
         session.stop()
         assert [row.error for row in report.result()] == ["interrupted"]
+    odd.release()
     seen = len(odd.requests)
     row = fetched(odd.url(path), strategy)
 
@@ -225,13 +226,14 @@ def test_a_stopped_run_is_gone_on_with_where_it_was(odd, strategy):
 
 @every_strategy
 def test_a_killed_run_is_gone_on_with_where_it_was(odd, workdir, strategy):
-    path = f"/steady/{KIB}"
+    path = f"/steady/{KIB}/last"
     process = started(odd.url(path), strategy, workdir)
     wait_until(lambda: part_bytes() > SIZE // 4)
     children = descendants(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until(lambda: not any(map(is_alive, children)))
+    odd.release()
     seen = len(odd.requests)
     # Whether it is asked to divide the file or not: the map says what is there.
     row = fetched(odd.url(path), strategy, segments=1)
@@ -244,12 +246,13 @@ def test_a_killed_run_is_gone_on_with_where_it_was(odd, workdir, strategy):
 
 @pytest.mark.parametrize("strategy", WITH_PROCESSES)
 def test_a_killed_workers_bytes_are_fetched_by_others(odd, workdir, strategy):
-    path = f"/steady/{KIB}"
+    path = f"/steady/{KIB}/last"
     process = started(odd.url(path), strategy, workdir)
     wait_until(lambda: part_bytes() > SIZE // 8)
     workers = [pid for pid in descendants(process.pid) if is_worker(pid)]
     for pid in workers[:2]:
         subprocess.run(["kill", "-9", str(pid)], check=False)
+    odd.release()
 
     assert process.wait(60) == 0
     (file,) = Path("downloads").rglob("*~f")
