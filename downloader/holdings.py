@@ -17,8 +17,9 @@ from downloader.errors import DiskError, ManifestError, TransportError
 from downloader.folder_lock import FolderLock
 from downloader.inspector import Inspector
 from downloader.log import Log
-from downloader.manifest import Manifest, prepare_folder
+from downloader.manifest import Manifest, note_gap, prepare_folder
 from downloader.models import Known, Saved
+from downloader.policy.naming import part_name
 from downloader.policy.redaction import printable
 from downloader.policy.standing import (
     Action,
@@ -47,9 +48,6 @@ logger = Log(__name__)
 MOST_WORDS = 5
 # Folders of which it is remembered whether the run has made them.
 MOST_FOLDERS = 4_096
-
-
-_FINAL = {Action.SKIP, Action.ADOPT, Action.EXISTS}
 
 
 class Found(NamedTuple):
@@ -107,8 +105,7 @@ class Holdings:
         except BaseException:
             self._lock.release()
             raise
-        is_rebuilt = self._manifest is not None and self._manifest.is_rebuilt
-        self._wishes = wishes._replace(adopts_all=is_rebuilt)
+        self._wishes = wishes
         self._is_durable = is_durable
         # The names whose parts may be gone on with.
         self._parts = part_record.sweep(self._folder, root)
@@ -209,8 +206,8 @@ class Holdings:
 
     def saved(self, entry: Entry) -> Saved | None:
         """The file of a request whose server said that it is the newest."""
-        record = self._case(entry).record
-        return None if record is None else _as_saved(record)
+        case = self._case(entry)
+        return None if case.record is None else _as_saved(case.record, case.stamp)
 
     def tidy(self, path: str, *, keeps_part: bool = False) -> None:
         """Remove what is left of a fetch that has ended without a new file.
@@ -295,8 +292,21 @@ class Holdings:
                 intent = self._manifest.intent(entry.path)
             except ManifestError as error:
                 self._give_up(error)
-        stamp = None if self._is_new(entry.path) else self._folder.stamp(entry.path)
-        return Case(entry.identity, entry.checksum, stamp, record, intent)
+        path = entry.path
+        stamp = None if self._is_new(path) else self._folder.stamp(path)
+        has_part = (
+            intent is not None and self._folder.stamp(part_name(path)) is not None
+        )
+        is_in_gap = stamp is not None and self._is_in_gap(path)
+        case = Case(entry.identity, entry.checksum, stamp, record, intent)
+        return case._replace(has_part=has_part, is_in_gap=is_in_gap)
+
+    def _is_in_gap(self, path: str) -> bool:
+        gap_ns = None if self._manifest is None else self._manifest.gap_ns
+        if gap_ns is None:
+            return False
+        changed_ns = self._folder.changed_ns(path)
+        return changed_ns is not None and changed_ns <= gap_ns
 
     def _is_unheard_of(self, path: str) -> bool:
         """True for the plain case, a folder that began empty; its intent is recorded."""
@@ -330,7 +340,7 @@ class Holdings:
         if decision.why is not None:
             self._say(entry, decision.why)
         was_begun = case.intent is not None or entry.path in self._parts
-        if was_begun and action in _FINAL:
+        if was_begun and action in {Action.SKIP, Action.ADOPT}:
             self.tidy(entry.path)
         match action:
             case Action.EXAMINE:
@@ -342,10 +352,16 @@ class Holdings:
                 assert case.record is not None
                 if self._manifest is not None:
                     self._manifest.forget(entry.path)
-                return Found(action, entry, _as_saved(case.record))
+                return Found(action, entry, _as_saved(case.record, case.stamp))
             case Action.ADOPT:
                 assert case.stamp is not None
                 assert sha256 is not None
+                record = case.record
+                if record is not None and (record.identity, record.digest) == (
+                    case.identity,
+                    sha256,
+                ):
+                    return Found(action, entry, _as_saved(record, case.stamp))
                 return Found(action, entry, _adopted(case.stamp, sha256))
             case Action.EXISTS:
                 return Found(action, entry)
@@ -391,10 +407,11 @@ class Holdings:
     def _give_up(self, error: Exception) -> None:
         # An error, so that it is said even to those who want to hear of nothing else.
         logger.error(
-            "%s; what comes from now on is not recorded there, and the next run will "
-            "not know it",
+            "%s; what comes from now on is not recorded there: the next run has to read "
+            "it to know it",
             error,
         )
+        note_gap(self.record_folder)
         self.is_recorded = False
         broken, self._manifest = self._manifest, None
         if broken is not None:
@@ -414,13 +431,14 @@ def _adopted(stamp: Stamp, sha256: str) -> Saved:
     )
 
 
-def _as_saved(record: Record) -> Saved:
+def _as_saved(record: Record, stamp: Stamp | None) -> Saved:
+    """The recorded file, which a copy may have given another time."""
     return Saved(
         record.size_bytes,
         record.digest,
         record.length_known,
         record.etag,
         record.last_modified,
-        record.modified_ns,
+        record.modified_ns if stamp is None else stamp.modified_ns,
         record.url,
     )

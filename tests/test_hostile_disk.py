@@ -78,7 +78,7 @@ def test_a_full_disk_still_leaves_a_report(odd, strategy):
 
     assert done.returncode == 1
     assert {row["error"] for row in rows} == {"disk"}
-    assert "next run will not know it" in done.stderr
+    assert "next run has to read it" in done.stderr
 
 
 @needs_root

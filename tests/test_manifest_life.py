@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 
 import pytest
 
 from downloader import manifest as module
 from downloader.errors import ManifestError
-from downloader.manifest import Manifest, prepare_folder
+from downloader.manifest import Manifest, note_gap, prepare_folder
 from downloader.models import Entry, Outcome, Saved, Status
 from downloader.policy.standing import Intent, Stamp
 
@@ -68,7 +70,7 @@ def test_the_first_versions_rows_are_kept(record):
             None,
         )
         assert manifest.record("h/b") is None
-        assert not manifest.is_rebuilt
+        assert manifest.gap_ns is None
         manifest.add(entry(1), outcome(1), SAVED)
     with opened(record) as manifest:
         assert manifest.record("h/1").url == "http://cdn/a"
@@ -203,7 +205,7 @@ def test_what_can_be_read_of_a_damaged_manifest_is_kept(record):
         known = sum(
             manifest.record(f"h/{number}") is not None for number in range(5_000)
         )
-        assert manifest.is_rebuilt
+        assert manifest.gap_ns is not None
         assert os.path.exists(manifest.set_aside)
     assert 0 < known < 5_000
 
@@ -215,9 +217,78 @@ def test_a_manifest_cut_short_is_no_end(record, size):
 
     with opened(record) as manifest:
         manifest.add(entry(1), outcome(1), SAVED)
-        assert manifest.is_rebuilt == (size > 0)
+        assert (manifest.gap_ns is not None) == (size > 0)
     with opened(record) as manifest:
         assert manifest.record("h/1") is not None
+
+
+KILLED_REBUILD = """
+import os, signal, sys
+from downloader.manifest import Manifest
+
+left, rename = int(sys.argv[2]), os.rename
+
+def counted(*names):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(*names)
+
+os.rename = counted
+Manifest(sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("renames", range(2))
+def test_a_rebuild_may_be_killed_anywhere(record, renames):
+    path = filled(record, 5_000)
+    with open(path, "r+b") as stream:
+        stream.seek(os.path.getsize(path) // 2)
+        stream.write(os.urandom(8192))
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED_REBUILD, record, str(renames)], check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+
+    with opened(record) as manifest:
+        assert manifest.gap_ns is not None
+        known = sum(
+            manifest.record(f"h/{number}") is not None for number in range(5_000)
+        )
+    assert 0 < known < 5_000
+    assert not [name for name in os.listdir(record) if "rebuilt" in name]
+
+
+def test_a_gap_lasts_until_the_next_run_and_is_remembered(record):
+    note_gap(record)
+    with opened(record) as manifest:
+        ended_ns = manifest.gap_ns
+    assert abs(ended_ns - time.time_ns()) < 60 * 10**9
+    with opened(record) as manifest:
+        assert manifest.gap_ns == ended_ns
+
+
+def test_a_start_waits_for_whoever_writes(record):
+    path = filled(record, 1)
+    with contextlib.closing(
+        sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        timer = threading.Timer(0.5, other.rollback)
+        timer.start()
+        with opened(record) as manifest:
+            assert manifest.record("h/0") is not None
+        timer.join()
+
+
+def test_a_start_does_not_wait_for_ever(record, monkeypatch):
+    monkeypatch.setattr(module, "START_BUSY_SECONDS", 0.2)
+    path = filled(record, 1)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(ManifestError, match="locked"), opened(record):
+            pass
 
 
 # Power cuts

@@ -103,7 +103,7 @@ def test_a_condition_holds_only_for_where_the_file_came_from(odd):
     assert all("if-none-match" not in headers for headers in first_hops)
 
 
-@pytest.mark.parametrize("change", ["missing", "longer", "touched"])
+@pytest.mark.parametrize("change", ["missing", "longer", "other"])
 def test_a_file_that_was_changed_is_fetched_again_with_a_word(odd, caplog, change):
     path = file_of(fetch([odd.url("ok/10")]))
     if change == "missing":
@@ -111,7 +111,7 @@ def test_a_file_that_was_changed_is_fetched_again_with_a_word(odd, caplog, chang
     elif change == "longer":
         written(path, b"x" * 11)
     else:
-        os.utime(path, ns=(0, 0))
+        written(path, b"x" * 10)
     with caplog.at_level(logging.WARNING, "downloader"):
         again = fetch([odd.url("ok/10")])
 
@@ -119,6 +119,24 @@ def test_a_file_that_was_changed_is_fetched_again_with_a_word(odd, caplog, chang
     assert content(path) == body("/ok/10", 10)
     word = "missing" if change == "missing" else "changed since it was fetched"
     assert word in caplog.text
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_a_copied_folder_is_known_though_its_times_are_not(odd, refresh):
+    """As `cp -r` and `tar` leave it: one without the times, one without their fractions."""
+    url = odd.url("versioned/10")
+    (first,) = fetch([url])
+    path = file_of([first])
+    for moment in (0, os.stat(path).st_mtime_ns // 10**9 * 10**9):
+        os.utime(path, ns=(moment, moment))
+        (again,) = fetch([url], refresh=refresh)
+        assert again.status is (Status.UNCHANGED if refresh else Status.SKIPPED)
+        assert again.sha256 == first.sha256
+    (known,) = fetch([url], refresh=True)
+
+    assert known.status is Status.UNCHANGED
+    bodies = [h for _, h in odd.requests if "if-none-match" not in h]
+    assert len(bodies) == 1
 
 
 def test_of_many_files_a_few_words_are_enough(odd, caplog):

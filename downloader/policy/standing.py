@@ -2,13 +2,16 @@
 
     nothing there ─────────────────────────► fetch     (with a word if it was known)
     known, as it was recorded ─────────────► skip      (-N: ask; --verify: examine)
+    known, its time alone is another ──────► examine: it was copied, say
     known, but changed since ──────────────► fetch, with a word
     intended by a run that was cut short ──► examine: ours, and whole
+    there before a gap in the record ended ► examine, likewise
     known to nobody ───────────────────────► exists    (--overwrite: fetch)
 
 A file is *known* if the manifest has its size and time of modification. It is *intended*
 if a run wrote down, before it asked for it, what stood there then, and something else
 stands there now: only a whole file ever gets the name, so that it is taken up as it is.
+While its part is there it has not got the name, and what stands there is somebody else's.
 Examining means reading it for its digest, by `examined_by`; `settle` says what follows from that.
 """
 
@@ -26,6 +29,7 @@ UNKNOWN_FILE = (
 )
 _ANOTHER = "has another sha256 than asked for"
 _UNREADABLE = "cannot be read"
+_CHANGED = "was changed since it was fetched"
 
 
 class Stamp(NamedTuple):
@@ -83,13 +87,11 @@ class Wishes(NamedTuple):
         refreshes: Ask the server whether a known file is still the newest.
         verifies: Read known files and compare them with the manifest.
         overwrites: Replace files that nobody knows.
-        adopts_all: Take any file for one of ours: the manifest was lost.
     """
 
     refreshes: bool = False
     verifies: bool = False
     overwrites: bool = False
-    adopts_all: bool = False
 
 
 class Action(Enum):
@@ -126,6 +128,8 @@ class Case(NamedTuple):
         stamp: What stands under its name, None if nothing does.
         record: What the manifest knows of that name, None if nothing.
         intent: What a run that was cut short intended for it, None if nothing.
+        has_part: True if a part of it lies there still.
+        is_in_gap: True if it stood there while runs could not record what they fetched.
     """
 
     identity: str
@@ -133,6 +137,8 @@ class Case(NamedTuple):
     stamp: Stamp | None
     record: Record | None
     intent: Intent | None
+    has_part: bool = False
+    is_in_gap: bool = False
 
 
 def decide(case: Case, wishes: Wishes) -> Decision:
@@ -143,16 +149,17 @@ def decide(case: Case, wishes: Wishes) -> Decision:
         return Decision(Action.FETCH, "was there once and is missing")
     if is_known(case):
         return _decide_known(case, wishes)
-    if is_intended(case) or wishes.adopts_all:
+    if is_intended(case) or _is_touched(case) or _may_be_ours(case, wishes):
         return Decision(Action.EXAMINE)
     if _is_ours(case):
-        return Decision(Action.FETCH, "was changed since it was fetched")
+        return Decision(Action.FETCH, _CHANGED)
     return _decide_unknown(case, wishes)
 
 
 def examined_by(case: Case) -> str:
     """The hash function that tells whether the file is what it should be."""
-    if case.checksum is None and is_known(case) and case.record is not None:
+    is_compared = is_known(case) or _is_touched(case)
+    if case.checksum is None and is_compared and case.record is not None:
         return digests.algorithm(case.record.digest)
     return digests.SHA256
 
@@ -167,6 +174,8 @@ def settle(case: Case, wishes: Wishes, digest: str | None) -> Decision:
     """
     if is_known(case):
         return _settle_known(case, wishes, digest)
+    if _is_touched(case):
+        return _settle_touched(case, wishes, digest)
     if digest is not None and case.checksum in {None, digest}:
         return Decision(Action.ADOPT)
     if is_intended(case) or wishes.overwrites:
@@ -184,8 +193,30 @@ def is_known(case: Case) -> bool:
 
 
 def is_intended(case: Case) -> bool:
-    """True if what stands there came about after a run had intended it."""
-    return case.intent is not None and case.stamp not in {None, case.intent.before}
+    """True if what stands there came about after a run had intended it.
+
+    Copied elsewhere with its times, or restored, what stood there before has another inode.
+    """
+    if case.intent is None or case.stamp is None or case.has_part:
+        return False
+    before = case.intent.before
+    return before is None or before[:2] != case.stamp[:2]
+
+
+def _is_touched(case: Case) -> bool:
+    """True if what stands there might be the recorded file: its length is the same."""
+    if case.stamp is None or case.record is None or not _is_ours(case):
+        return False
+    is_alike = case.record.size_bytes == case.stamp.size_bytes
+    is_hashed = digests.algorithm(case.record.digest) != digests.NONE
+    return is_alike and is_hashed and not (is_known(case) or is_intended(case))
+
+
+def _settle_touched(case: Case, wishes: Wishes, digest: str | None) -> Decision:
+    assert case.record is not None
+    if digest is not None and digest == (case.checksum or case.record.digest):
+        return Decision(Action.ASK if wishes.refreshes else Action.ADOPT)
+    return Decision(Action.FETCH, _CHANGED if digest else _UNREADABLE)
 
 
 def _settle_known(case: Case, wishes: Wishes, digest: str | None) -> Decision:
@@ -203,6 +234,11 @@ def _settle_known(case: Case, wishes: Wishes, digest: str | None) -> Decision:
 def _is_ours(case: Case) -> bool:
     """True if a run put a file of this URL there; names of two URLs might coincide."""
     return case.record is not None and case.record.identity == case.identity
+
+
+def _may_be_ours(case: Case, wishes: Wishes) -> bool:
+    """True if a run may have put it there without a word in the record."""
+    return case.is_in_gap and case.record is None and not wishes.overwrites
 
 
 def _decide_unknown(case: Case, wishes: Wishes) -> Decision:

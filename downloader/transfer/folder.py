@@ -105,6 +105,17 @@ class Folder:
             return None
         return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
 
+    def changed_ns(self, path: str) -> int | None:
+        """When the file under a relative path got its name or content, None if unknown.
+
+        The system's own note (`st_ctime`), which copies and restored backups do not keep.
+        """
+        try:
+            parent, name = self.find(path)
+            return os.stat(name, dir_fd=parent, follow_symlinks=False).st_ctime_ns
+        except (OSError, DiskError):
+            return None
+
     def is_missing(self, folder: str) -> bool:
         """True if there is no such folder below it, so that nothing can be in there."""
         try:
@@ -154,6 +165,8 @@ class Folder:
     def sync(self, paths: Iterable[str]) -> None:
         """Have the system write the names of relative paths to the disk.
 
+        A folder that somebody has taken away meanwhile is none to write.
+
         Raises:
             DiskError: It fails.
         """
@@ -161,7 +174,10 @@ class Folder:
         # A folder's own name stands in the one above.
         parents |= {above for parent in parents for above in _above(parent)}
         for parent in parents:
-            with translated("sync", parent or "."):
+            with (
+                translated("sync", parent or "."),
+                contextlib.suppress(FileNotFoundError),
+            ):
                 self._sync_folder(parent)
 
     def _locate(self, path: str, *, makes: bool) -> tuple[int | None, str]:

@@ -50,7 +50,6 @@ class TestKnown:
         [
             (PLAIN, Action.SKIP),
             (Wishes(overwrites=True), Action.SKIP),
-            (Wishes(adopts_all=True), Action.SKIP),
             (Wishes(refreshes=True), Action.ASK),
             (Wishes(verifies=True), Action.EXAMINE),
             (Wishes(verifies=True, refreshes=True), Action.EXAMINE),
@@ -68,14 +67,37 @@ class TestKnown:
 
         assert found.action is (Action.SKIP if checksum == SUM else Action.FETCH)
 
-    @pytest.mark.parametrize(
-        "stamp", [Stamp(4, 1_700_000_000, 7), Stamp(3, 1_700_000_001, 7)]
-    )
-    def test_another_size_or_time_is_a_change(self, stamp):
-        found = after(case(stamp, RECORD))
+    def test_another_size_is_a_change(self):
+        found = after(case(Stamp(4, 1_700_000_000, 7), RECORD))
 
         assert (found.action, found.replaces) == (Action.FETCH, True)
         assert "changed" in found.why
+
+    @pytest.mark.parametrize(
+        ("wishes", "digest", "action"),
+        [
+            (PLAIN, SUM, Action.ADOPT),
+            (Wishes(refreshes=True), SUM, Action.ASK),
+            (PLAIN, OTHER, Action.FETCH),
+            (PLAIN, None, Action.FETCH),
+        ],
+    )
+    def test_another_time_alone_is_looked_into(self, wishes, digest, action):
+        touched = case(Stamp(3, 1_700_000_001, 7), RECORD)
+
+        assert after(touched, wishes) == Decision(Action.EXAMINE)
+        assert settle(touched, wishes, digest).action is action
+
+    def test_what_has_another_time_may_have_another_wanted_sum(self):
+        touched = case(Stamp(3, 1_700_000_001, 7), RECORD, checksum=OTHER)
+
+        assert settle(touched, PLAIN, OTHER).action is Action.ADOPT
+        assert settle(touched, PLAIN, SUM).action is Action.FETCH
+
+    def test_what_was_not_hashed_cannot_be_looked_into(self):
+        unhashed = RECORD._replace(digest="")
+
+        assert after(case(Stamp(3, 5, 7), unhashed)).action is Action.FETCH
 
     def test_another_inode_is_none(self):
         assert after(case(Stamp(3, 1_700_000_000, 8), RECORD)).action is Action.SKIP
@@ -100,6 +122,17 @@ class TestIntended:
 
     def test_what_stood_there_before_is_not(self):
         assert after(case(intent=Intent(STAMP))).action is Action.EXISTS
+
+    def test_what_was_copied_since_stood_there_before(self):
+        copied = case(STAMP._replace(inode=8), intent=Intent(STAMP))
+
+        assert after(copied).action is Action.EXISTS
+
+    def test_while_there_is_a_part_nothing_of_ours_has_the_name(self):
+        for before in (None, Stamp(9, 9, 9)):
+            begun = case(intent=Intent(before))._replace(has_part=True)
+            assert after(begun).action is Action.EXISTS
+            assert after(begun, Wishes(overwrites=True)).action is Action.FETCH
 
     def test_it_counts_before_an_older_record(self):
         changed = Stamp(4, 5, 6)
@@ -141,12 +174,22 @@ class TestUnknown:
         assert after(asked).action is Action.EXAMINE
         assert settle(asked, PLAIN, sha256).action is action
 
-    def test_after_the_manifest_was_lost_it_is_taken_for_ours(self):
-        wishes = Wishes(adopts_all=True)
+    def test_if_it_was_there_in_a_gap_of_the_record_it_is_taken_for_ours(self):
+        lost = case()._replace(is_in_gap=True)
 
-        assert after(case(), wishes).action is Action.EXAMINE
-        assert settle(case(), wishes, SUM).action is Action.ADOPT
-        assert settle(case(), wishes, None).action is Action.EXISTS
+        assert after(lost).action is Action.EXAMINE
+        assert settle(lost, PLAIN, SUM).action is Action.ADOPT
+        assert settle(lost, PLAIN, None).action is Action.EXISTS
+
+    def test_even_then_it_is_replaced_if_that_is_wished(self):
+        lost = case()._replace(is_in_gap=True)
+
+        assert after(lost, Wishes(overwrites=True)).action is Action.FETCH
+
+    def test_what_was_recorded_since_the_gap_is_judged_by_that(self):
+        changed = case(Stamp(4, 1_700_000_000, 7), RECORD)._replace(is_in_gap=True)
+
+        assert after(changed).action is Action.FETCH
 
 
 stamps = st.builds(Stamp, st.integers(0, 2), st.integers(0, 2), st.integers(0, 2))
@@ -168,8 +211,10 @@ cases = st.builds(
     st.none() | stamps,
     st.none() | records,
     st.none() | st.builds(Intent, st.none() | stamps),
+    st.booleans(),
+    st.booleans(),
 )
-wishes = st.builds(Wishes, *[st.booleans()] * 4)
+wishes = st.builds(Wishes, *[st.booleans()] * 3)
 
 
 @given(cases, wishes, st.sampled_from([None, SUM, OTHER]))
@@ -177,7 +222,8 @@ def test_a_file_that_nobody_fetched_is_replaced_only_on_request(case, wishes, sh
     decision = decide(case, wishes)
     if decision.action is Action.EXAMINE:
         decision = settle(case, wishes, sha256)
-    is_strange = case.stamp is not None and case.record is None and case.intent is None
+    is_ours = case.intent is not None and not case.has_part
+    is_strange = case.stamp is not None and case.record is None and not is_ours
     if is_strange and not wishes.overwrites:
         assert decision.action is not Action.FETCH
     if case.stamp is None:
@@ -192,6 +238,7 @@ class TestOtherDigests:
     def test_a_file_is_examined_as_it_was_hashed(self):
         assert examined_by(case(record=RECORD)) == "sha256"
         assert examined_by(case(record=self.OTHERWISE)) == "xxh3"
+        assert examined_by(case(Stamp(3, 5, 7), self.OTHERWISE)) == "xxh3"
         assert examined_by(case(intent=Intent(None))) == "sha256"
 
     def test_a_wanted_sha256_goes_first(self):
