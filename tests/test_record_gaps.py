@@ -37,12 +37,12 @@ def test_what_lay_there_when_the_record_was_lost_is_taken_up_once(odd, workdir, 
 
 
 def test_what_could_not_be_recorded_is_read_by_the_next_run(odd, workdir, monkeypatch):
-    def broken(*_):
+    def broken(*_, **_more):
         raise ManifestError("manifest.sqlite", "it is locked")
 
     urls = [odd.url(f"ok/{size}") for size in range(5)]
     with monkeypatch.context() as patched:
-        patched.setattr(Manifest, "add", broken)
+        patched.setattr(Manifest, "flush", broken)
         report = fetch(urls)
     assert (report.summary.ok, report.exit_code) == (5, 1)
     again = fetch(urls)
@@ -51,7 +51,7 @@ def test_what_could_not_be_recorded_is_read_by_the_next_run(odd, workdir, monkey
     assert odd.hits.total() == 5
 
 
-def test_a_folder_that_is_gone_is_no_reason_to_give_the_record_up(odd, workdir):
+def test_a_folder_that_is_gone_is_no_reason_to_give_the_record_up(odd, workdir, caplog):
     with Downloader(durable=True) as downloader:
         first = downloader.submit(odd.url("ok/1")).result(30)
         (workdir / "downloads" / first.path).parent.rename(workdir / "elsewhere")
@@ -59,6 +59,7 @@ def test_a_folder_that_is_gone_is_no_reason_to_give_the_record_up(odd, workdir):
     again = fetch([odd.url("versioned/2")])
 
     assert later.error is None
+    assert "cannot sync" not in caplog.text
     assert [row.status for row in again] == ["skipped"]
 
 
