@@ -18,7 +18,7 @@ _NO_IPV6 = r"(?!\[[0-9A-Fa-f:.]*\](?::[0-9]*)?(?:[/?#]|\Z))"
 # a URL invalid but are secrets all the same. Lists may hold lines of megabytes: each of
 # these takes linear time.
 _LINE_PASSWORD = lazy(
-    rf"^(\s*+(?:(?i:https?|ftp):|[A-Za-z][A-Za-z0-9+.-]*:(?=//))?[/\\]*+{_NO_IPV6}[^/?#:]*+:)"
+    rf"^(\s*+(?:(?i:https?|ftp):?|[A-Za-z][A-Za-z0-9+.-]*:(?=//))?[/\\]*+{_NO_IPV6}[^/?#:]*+:)"
     rf"(?:[^/?#]*@|{_NO_PORT}.*@)",
     re.DOTALL,
 )

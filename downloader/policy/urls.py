@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from downloader.errors import InvalidUrl
 from downloader.patterns import lazy
-from downloader.policy.redaction import printable, redact_secrets
+from downloader.policy.redaction import printable, redact, redact_secrets
 from downloader.tuples import NamedTuple
 
 __all__ = [
@@ -201,7 +201,9 @@ def _checked_length(url: Url) -> Url:
 
 
 def _refusal(text: str, fault: str) -> InvalidUrl:
-    shown = redact_secrets(text)  # before it is cut: the "@" may stand far behind
+    # As a line and as a sentence, which find different things; before it is cut, since
+    # the "@" may stand far behind.
+    shown = redact_secrets(redact(text))
     if len(shown) > _SHOWN_LENGTH:
         shown = shown[:_SHOWN_LENGTH] + "…"
     return InvalidUrl(f"'{printable(shown)}' {fault}")

@@ -183,6 +183,24 @@ class TestParse:
         assert "…' has the control character" in message
 
     @pytest.mark.parametrize(
+        "text",
+        [
+            "bob:hunter77@example.org/a.pdf",
+            "https:\\\\bob:hunter77@h/b",
+            "http:///bob:hunter77@h/",
+            "//bob:hunter77@h",
+            "http:bob:hunter77@h/",
+            "https//bob:hunter77@h/",
+            "http://bob:hunter77@h:99999/",
+        ],
+    )
+    def test_message_shows_no_password_however_wrong_the_url(self, text: str) -> None:
+        with pytest.raises(InvalidUrl) as caught:
+            parse(text)
+
+        assert "hunter77" not in str(caught.value)
+
+    @pytest.mark.parametrize(
         ("text", "credentials"),
         [
             ("http://example.org/", None),
@@ -426,6 +444,7 @@ class TestRedact:
             ("http:u:p@h/", "http:u:***@h/"),
             ("http:\\\\u:p@h/", "http:\\\\u:***@h/"),
             ("//u:p@h/", "//u:***@h/"),
+            ("https//u:p@h/", "https//u:***@h/"),
             ("u:p@h/x", "u:***@h/x"),
             ("u:p:w@h/x", "u:***@h/x"),
             ("  http://u:p@h/", "  http://u:***@h/"),
