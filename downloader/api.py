@@ -132,8 +132,6 @@ def _deliver(session: Session, done: Future[Report]) -> None:
 class _PushFeed:
     """A feed that callers push into."""
 
-    blocks = True
-
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[tuple[Request, Sink | None]] = (
             queue.SimpleQueue()
@@ -144,6 +142,10 @@ class _PushFeed:
     @property
     def is_done(self) -> bool:
         return self._is_closed and self._queue.empty()
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._queue.empty()
 
     def push(self, request: Request, sink: Sink) -> None:
         """Add a request; the session sees it at once."""

@@ -346,8 +346,7 @@ class Session:
             return LONGEST_WAIT_SECONDS
         if not self._holdings.has_room:
             return LONGEST_WAIT_SECONDS
-        has_lines = not (self._feed.is_done or self._feed.blocks)
-        if has_lines and self._frontier.is_hungry(LOW_WATER):
+        if self._feed.is_ready and self._frontier.is_hungry(LOW_WATER):
             return 0.0
         due = self._frontier.next_due()
         if due is None:

@@ -59,8 +59,8 @@ class Feed(Protocol):
         ...
 
     @property
-    def blocks(self) -> bool:
-        """True if requests come when they like, so that waiting for them makes sense."""
+    def is_ready(self) -> bool:
+        """True if `take` would bring something now; else the session is woken up for it."""
         ...
 
     def close(self) -> None:
@@ -71,11 +71,13 @@ class Feed(Protocol):
 class ReadyFeed:
     """A feed from something that never keeps its reader waiting: a file, a list."""
 
-    blocks = False
-
     def __init__(self, requests: Iterable[Request]) -> None:
         self._requests = iter(requests)
         self.is_done = False
+
+    @property
+    def is_ready(self) -> bool:
+        return not self.is_done
 
     def take(self, most: int) -> list[tuple[Request, Sink | None]]:
         taken: list[tuple[Request, Sink | None]] = [
@@ -98,7 +100,6 @@ class ThreadedFeed:
         wake: Called when there is something new; set by the session.
     """
 
-    blocks = True
     _AHEAD = 1_000
 
     def __init__(self, requests: Iterable[Request]) -> None:
@@ -109,6 +110,10 @@ class ThreadedFeed:
         self.is_done = False
         self.wake: Callable[[], None] = lambda: None
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        return not self._queue.empty()
 
     def take(self, most: int) -> list[tuple[Request, Sink | None]]:
         if self._thread is None and not self._is_closed:
@@ -151,7 +156,9 @@ class ThreadedFeed:
                 self._queue.put(request, timeout=0.2)
             except queue.Full:
                 continue
-            self.wake()
+            # Behind others it is taken with them: who took the last one looks again.
+            if self._queue.qsize() <= 1:
+                self.wake()
             return
 
 

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from odd_server import OddServer
+from strategy_rig import wait_until
 
 from downloader import DownloaderError, Request, Settings, UsageError, fetch
 from downloader import manifest as manifest_module
@@ -189,6 +190,19 @@ def test_another_spelling_shares_the_end_of_the_first(odd):
     assert (rows[3].error, rows[3].http_status) == ("http_404", 404)
     assert [row.attempts for row in rows] == [1, 0, 1, 0]
     assert odd.hits == {"/ok/1": 1, "/status/404": 1}
+
+
+def test_lines_that_are_there_already_are_not_waited_for(monkeypatch):
+    """From a pipe or a generator, too: each wait would be for nothing."""
+    feed = ThreadedFeed(Request(f"nonsense{number}") for number in range(1_000))
+    assert feed.take(1)
+    wait_until(feed._queue.full)  # with the mark of the end
+    waits = []
+    monkeypatch.setattr(Session, "_collect", lambda _, seconds: waits.append(seconds))
+    report = Session(Settings.make(), feed, Silent()).run()
+
+    assert len(list(report)) == 999
+    assert set(waits) == {0.0}
 
 
 def test_bad_lines_alone_need_no_strategy():

@@ -93,8 +93,6 @@ class OpenSession:
 class _Feed:
     """Requests that are pushed; the session may look at them at any time."""
 
-    blocks = True
-
     def __init__(self) -> None:
         self._waiting: deque[tuple[Request, Sink | None]] = deque()
         self._is_closed = False
@@ -102,6 +100,10 @@ class _Feed:
     @property
     def is_done(self) -> bool:
         return self._is_closed and not self._waiting
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._waiting)
 
     def push(self, urls: Sequence[str]) -> None:
         """Add all of a block at once."""
