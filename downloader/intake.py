@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -89,6 +91,8 @@ class Intake:
             spelled = None if seq == first else (seq, said)
             return Admitted(first, kind is Kind.SPELLING, spelled=spelled)
         path = naming.name(url, self._layout, self._is_portable)
+        if not (path.isascii() or _is_writable(path)):
+            return Admitted(seq, is_row=True, outcome=_unwritable(seq, shown, path))
         entry = Entry(
             seq,
             shown,
@@ -126,6 +130,28 @@ class Intake:
 def storable(text: str) -> str:
     """A text that can be written as UTF-8: bytes that were none are shown as escapes."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _is_writable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unwritable(seq: int, shown: str, path: str) -> Outcome:
+    encoding = sys.getfilesystemencoding()
+    return Outcome(
+        seq=seq,
+        url=shown,
+        status=Status.FAILED,
+        error=ErrorKind.DISK.value,
+        detail=storable(
+            f"its file {path} cannot be named in this system's encoding, {encoding}; "
+            "set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        ),
+    )
 
 
 def _split(line: str, sha256: str | None) -> tuple[str, str | None]:

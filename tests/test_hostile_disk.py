@@ -159,3 +159,21 @@ def test_few_descriptors_mean_fewer_downloads_and_no_failure(odd, workdir, strat
     assert "ok 200" in done.stderr
     said = done.stderr.count("only 64 files may be open at once (ulimit -n)")
     assert said == (strategy != "serial")
+
+
+def test_a_name_that_the_system_cannot_write_fails_its_own_row_only(odd, workdir):
+    """As in a locale of the last century: whatever cannot be said in it is no file name."""
+    urls = [odd.url("ok/9?%E6%97%A5"), odd.url("ok/8")]
+    done = subprocess.run(
+        [sys.executable, "-m", "downloader", "fetch", *urls, "--report", "rows.json"],
+        check=False,
+        cwd=workdir,
+        capture_output=True,
+        env=os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    )
+    rows = json.loads((workdir / "rows.json").read_bytes())["results"]
+
+    assert done.returncode == 1
+    assert [row["error"] for row in rows] == ["disk", None]
+    assert "cannot be named in this system's encoding, ascii" in rows[0]["detail"]
+    assert odd.hits.total() == 1
