@@ -16,10 +16,21 @@ from downloader.policy.redaction import redact
 from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from downloader.ledger import Ledger
     from downloader.models import Request
+
+
+_MISMATCH: dict[str, object] = {
+    "status": Status.FAILED,
+    "path": None,
+    "bytes": 0,
+    "sha256": None,
+    "digest": None,
+    "error": ErrorKind.CHECKSUM.value,
+    "length_known": None,
+}
 
 
 class Admitted(NamedTuple):
@@ -40,13 +51,6 @@ class Admitted(NamedTuple):
     outcome: Outcome | None = None
     spelled: tuple[int, str] | None = None
 
-    def outcome_of(self, answer: Outcome) -> Outcome:
-        """What the outcome of the row that answers is to this line, which may want more."""
-        if self.spelled is None:
-            return answer
-        own = _as_spelling(answer, *self.spelled)
-        return own if own.status is Status.FAILED else answer
-
 
 class Intake:
     """Takes lines in, each once.
@@ -56,6 +60,8 @@ class Intake:
         layout: How files are named.
         is_portable: Whether names must suit every system.
         sums: What their files must have, for requests that do not say themselves.
+        sha256_of: Reads a file that is there, by its path in the output folder, for its
+            sha256; None if it cannot be read.
     """
 
     def __init__(
@@ -65,11 +71,13 @@ class Intake:
         *,
         is_portable: bool,
         sums: checksums.Sums | None = None,
+        sha256_of: Callable[[str], str | None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._sums = sums or checksums.Sums(())
         self._layout = layout
         self._is_portable = is_portable
+        self._sha256_of = sha256_of
 
     def admit(self, request: Request) -> Admitted:
         """Take a line in."""
@@ -109,7 +117,38 @@ class Intake:
         """The outcomes of other spellings, once those of the first are known."""
         for seq, line, first in self._ledger.spellings():
             if first is not None:
-                yield _as_spelling(first, seq, line)
+                yield self._as_spelling(first, seq, line)
+
+    def outcome_of(self, admitted: Admitted, answer: Outcome) -> Outcome:
+        """What the outcome of the row that answers is to a line, which may want more."""
+        if admitted.spelled is None:
+            return answer
+        own = self._as_spelling(answer, *admitted.spelled)
+        return own if own.status is Status.FAILED else answer
+
+    def _as_spelling(self, first: Outcome, seq: int, line: str) -> Outcome:
+        """The outcome of a line that spells another line's URL otherwise."""
+        url, checksum = checksums.split(line)
+        changes: dict[str, object] = {
+            "seq": seq,
+            "url": url,
+            "attempts": 0,
+            "seconds": 0.0,
+        }
+        if not first.is_there:
+            if first.attempts:
+                why = first.detail or first.error
+                changes["detail"] = f"another line of this URL was asked for: {why}"
+            return msgspec.structs.replace(first, **changes)
+        changes["status"] = Status.SKIPPED
+        if checksum is not None:
+            sha256 = first.sha256 or self._sha256_of(first.path or "")
+            if sha256 != checksum:
+                changes |= _MISMATCH | {
+                    "detail": "another line fetched it: its sha256 is "
+                    f"{sha256 or 'not known'}, {checksum} was asked for"
+                }
+        return msgspec.structs.replace(first, **changes)
 
     def _admit_invalid(self, request: Request, line: str, reason: str) -> Admitted:
         # No URL begins like this, so it can only equal another bad line.
@@ -161,29 +200,3 @@ def _split(line: str, sha256: str | None) -> tuple[str, str | None]:
 
 def _with_checksum(shown: str, checksum: str | None) -> str:
     return shown if checksum is None else f"{shown} sha256={checksum}"
-
-
-def _as_spelling(first: Outcome, seq: int, line: str) -> Outcome:
-    """The outcome of a line that spells another line's URL otherwise."""
-    url, checksum = checksums.split(line)
-    changes: dict[str, object] = {
-        "seq": seq,
-        "url": url,
-        "attempts": 0,
-        "seconds": 0.0,
-    }
-    if first.is_there:
-        changes["status"] = Status.SKIPPED
-    if first.is_there and checksum not in {None, first.sha256}:
-        changes |= {
-            "status": Status.FAILED,
-            "path": None,
-            "bytes": 0,
-            "sha256": None,
-            "digest": None,
-            "error": ErrorKind.CHECKSUM.value,
-            "detail": f"another line fetched it: its sha256 is {first.sha256 or 'not known'}, "
-            f"{checksum} was asked for",
-            "length_known": None,
-        }
-    return msgspec.structs.replace(first, **changes)

@@ -151,19 +151,22 @@ def read_sums(path: str | None) -> Sums | None:
     """The checksums of a file as `sha256sum` writes it; None without one.
 
     Raises:
-        UsageError: It cannot be read, or a line is none of its lines.
+        UsageError: It cannot be read, has no sums, or a line is none of its lines.
     """
     if path is None:
         return None
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
-            return Sums(stream)
+            sums = Sums(stream)
     except OSError as error:
         raise UsageError(
             f"cannot read the checksums {path}: {error.strerror or error}"
         ) from error
     except ValueError as error:
         raise UsageError(f"--checksums {path}, {printable(str(error))}") from error
+    if not len(sums):
+        raise UsageError(f"--checksums {path} has no line of sha256sum in it")
+    return sums
 
 
 def prepare_output(output: str) -> str:

@@ -128,6 +128,7 @@ class Session:
             settings.layout,
             is_portable=settings.portable_names,
             sums=sums,
+            sha256_of=self._holdings.sha256,
         )
         self._frontier = Frontier(make_limits(settings))
         self._tally = Tally()
@@ -140,6 +141,7 @@ class Session:
         self._usage: list[WorkerUsage] = []
         self._choices: Choices | None = None
         self._list_complete = True
+        self._sums = sums
         self._sinks: dict[int, list[Sink]] = {}
         self._stop_signal: int | None = None
         self._stopped_at: float | None = None
@@ -296,7 +298,7 @@ class Session:
         """Tell `sink` of a line's outcome, which may be there already."""
 
         def tell(outcome: Outcome) -> None:
-            sink(admitted.outcome_of(outcome))
+            sink(self._intake.outcome_of(admitted, outcome))
 
         outcome = self._ledger.outcome(admitted.answers)
         if outcome is None:
@@ -514,6 +516,16 @@ class Session:
         self._give_up_rest()
         for outcome in self._intake.spellings():
             self._emit(outcome)
+        if (
+            self._sums is not None
+            and self._list_complete
+            and not self._sums.has_matched
+        ):
+            logger.warning(
+                "--checksums %s: none of its names is the end of a URL's path in the "
+                "list, so that nothing was checked by it",
+                self._settings.checksums,
+            )
         # Whoever still waits for a row that was given up in bulk.
         self._tell(list(self._sinks))
         self._holdings.close(unsettled)

@@ -109,13 +109,16 @@ def test_a_sha256_that_is_asked_for_later_is_looked_for_in_the_file(odd, algorit
     assert wrong.error == "checksum"
 
 
-def test_a_spelling_with_a_sha256_of_a_file_without_is_refused(odd):
+def test_a_file_is_read_for_a_sha256_that_another_line_asks_for(odd):
     url = odd.url("ok/10")
-    first, second = fetch([url, f"{url} sha256={'0' * 64}"], hash="none")
+    good = hashlib.sha256(body("/ok/10", 10)).hexdigest()
+    lines = [url, f"{url} sha256={'0' * 64}", f"{url} sha256={good}"]
+    first, wrong, right = fetch(lines, hash="none")
 
-    assert first.error is None
-    assert second.error == "checksum"
-    assert "its sha256 is not known" in second.detail
+    assert (first.error, right.error) == (None, None)
+    assert wrong.error == "checksum"
+    assert f"its sha256 is {good}" in wrong.detail
+    assert odd.hits.total() == 1
 
 
 def test_a_package_that_is_missing_is_named(odd, monkeypatch, capsys):

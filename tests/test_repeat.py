@@ -8,7 +8,7 @@ import pytest
 from odd_exchange import body
 from odd_server import OddServer
 
-from downloader import Request, fetch
+from downloader import Request, UsageError, fetch
 from downloader.cli import main
 from downloader.models import Status
 from downloader.strategies.contract import NAMES
@@ -280,6 +280,19 @@ def test_a_bad_sum_is_a_bad_line(odd, workdir, capsys):
 
     assert main(["fetch", "list"]) == 1
     assert "list:1: sha256=123 is no SHA-256" in capsys.readouterr().err
+
+
+def test_sums_of_which_none_is_of_use_are_told_about(odd, workdir, caplog):
+    for name, content in (
+        ("OTHER", f"{'0' * 64}  images\\\\10\n"),
+        ("EMPTY", "# none\n"),
+    ):
+        (workdir / name).write_text(content)
+    with caplog.at_level(logging.WARNING, "downloader"):
+        assert rows(fetch([odd.url("ok/10")], checksums="OTHER")) == [("ok", None)]
+        assert "nothing was checked by it" in caplog.text
+    with pytest.raises(UsageError, match="has no line of sha256sum"):
+        fetch([odd.url("ok/10")], checksums="EMPTY")
 
 
 def test_sums_come_from_a_file_too(odd, workdir, capsys):

@@ -61,11 +61,15 @@ class Sums:
     Args:
         lines: The file's lines.
 
+    Attributes:
+        has_matched: True once a URL has been found among them.
+
     Raises:
         ValueError: A line is no sum, or a name has two; the text says which line.
     """
 
     def __init__(self, lines: Iterable[str]) -> None:
+        self.has_matched = False
         self._sums: dict[tuple[str, ...], str] = {}
         for number, line in enumerate(lines, 1):
             text = line.strip()
@@ -86,6 +90,7 @@ class Sums:
         for first in range(len(components)):
             found = self._sums.get(tuple(components[first:]))
             if found is not None:
+                self.has_matched = True
                 return found
         return None
 
@@ -97,8 +102,10 @@ class Sums:
                 f"line {number}: {text[:80]!r} is no line of sha256sum, such as "
                 "'9f86d081…  name'"
             )
-        name = match["name"].strip().removeprefix("./")
-        key = tuple(name.replace("\\\\", "\\").strip("/").split("/"))
+        name = match["name"].strip()
+        components = name.replace("\\\\", "\\").split("/")
+        # Where the sums were made does not matter: `./a`, `../a` and `x//a` are names too.
+        key = tuple(one for one in components if one not in {"", ".", ".."})
         sha256 = match["hex"].lower()
         if self._sums.setdefault(key, sha256) != sha256:
             raise ValueError(f"line {number}: {name!r} has another sum further up")

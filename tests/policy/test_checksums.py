@@ -64,6 +64,15 @@ def test_another_line_is_named_with_its_number(line):
         Sums([f"{SUM}  a", line])
 
 
+@pytest.mark.parametrize("name", ["./x/a", "../x/a", "/x/a", "x//a", "././x/./a"])
+def test_where_sums_were_made_does_not_matter(name):
+    sums = Sums([f"{SUM}  {name}"])
+
+    assert not sums.has_matched
+    assert found(sums, "http://h/x/a") == SUM
+    assert sums.has_matched
+
+
 def test_a_name_has_one_sum():
     assert len(Sums([f"{SUM}  a", f"{SUM}  a"])) == 1
     with pytest.raises(ValueError, match="line 2: 'a' has another sum further up"):
