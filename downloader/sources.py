@@ -36,9 +36,15 @@ _URL = lazy(r"https?://", re.IGNORECASE)
 _ANY_URL = lazy(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # begins as UTF-16's does
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_LONGEST_BOM = 4
+# Without a mark: a line begins with ASCII, whose other byte is zero.
+_UNMARKED = lazy(rb"(?P<le>[^\0]\0(?!\0))|(?P<be>\0[^\0])", re.DOTALL)
+_GZIP = b"\x1f\x8b"
 
 
 def is_url(argument: str) -> bool:
@@ -207,12 +213,25 @@ def _open(
         descriptor = os.dup(0) if argument == STDIN else _open_list(argument)
         opened.callback(os.close, descriptor)
         may_block = not stat.S_ISREG(os.fstat(descriptor).st_mode)
+        if not may_block:
+            _refuse_compressed(descriptor, name)
     except OSError as error:
         raise UsageError(
             f"cannot read the list {name}: {error.strerror or error}; "
             "give a file with a URL a line, a URL, or - for stdin"
         ) from error
     return _requests(descriptor, name), may_block
+
+
+def _refuse_compressed(descriptor: int, name: str) -> None:
+    begins_at = os.lseek(descriptor, 0, os.SEEK_CUR)
+    beginning = os.read(descriptor, len(_GZIP))
+    os.lseek(descriptor, begins_at, os.SEEK_SET)
+    if beginning == _GZIP:
+        raise UsageError(
+            f"the list {name} is compressed; give its lines: gzip -dc {name} | "
+            "downloader fetch -"
+        )
 
 
 def _open_list(path: str) -> int:
@@ -242,11 +261,9 @@ def lines(read: Callable[[], bytes]) -> Iterator[str]:
         read: Brings the next block, empty at the end.
     """
     block = _first_block(read)
-    encoding, errors = "utf-8", "surrogateescape"
-    for bom, its_encoding in _BOMS:
-        if block.startswith(bom):
-            block, encoding = block[len(bom) :], its_encoding
-            errors = "surrogateescape" if encoding == "utf-8" else "replace"
+    mark, encoding = _encoding(block)
+    block = block[len(mark) :]
+    errors = "surrogateescape" if encoding == "utf-8" else "replace"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
     pending = ""
     is_over = False
@@ -262,12 +279,19 @@ def lines(read: Callable[[], bytes]) -> Iterator[str]:
         yield pending
 
 
+def _encoding(block: bytes) -> tuple[bytes, str]:
+    """The byte order mark that a list begins with, empty for none, and its encoding."""
+    for bom, encoding in _BOMS:
+        if block.startswith(bom):
+            return bom, encoding
+    match = _UNMARKED.match(block)
+    return b"", "utf-8" if match is None else f"utf-16-{match.lastgroup}"
+
+
 def _first_block(read: Callable[[], bytes]) -> bytes:
-    """A first block that holds a byte order mark whole if there is one."""
+    """A first block that is long enough to tell its encoding by."""
     block = more = read()
-    while more and any(
-        len(block) < len(bom) and bom.startswith(block) for bom, _ in _BOMS
-    ):
+    while more and len(block) < _LONGEST_BOM:
         more = read()
         block += more
     return block

@@ -1,3 +1,4 @@
+import gzip
 import itertools
 import os
 import subprocess
@@ -82,6 +83,11 @@ def urls_of(*arguments):
         (b"\xef\xbb\xbf", []),
         ("\ufeffä\nb\n".encode("utf-16-le"), ["ä", "b"]),
         ("\ufeffä\r\nb".encode("utf-16-be"), ["ä\r", "b"]),
+        ("\ufeffä\nb".encode("utf-32-le"), ["ä", "b"]),
+        ("\ufeffä\nb".encode("utf-32-be"), ["ä", "b"]),
+        ("hä\nb".encode("utf-16-le"), ["hä", "b"]),
+        ("hä\nb".encode("utf-16-be"), ["hä", "b"]),
+        (b"h\0\0", ["h\0\0"]),
         (b"caf\xe9\nb", ["caf\udce9", "b"]),
         (b"a\xff", ["a\udcff"]),
         ("ä\N{LINE SEPARATOR}b".encode(), ["ä\N{LINE SEPARATOR}b"]),
@@ -97,6 +103,8 @@ def test_a_text_has_these_lines(content, expected):
 @example(b"\xef\xbb\xbfa", [1, 2])
 @example(b"\xff\xfea\x00\n\x00", [1, 3, 5])
 @example("ä\nö".encode(), [1, 4])
+@example(b"a\x00\n\x00", [1, 2])
+@example(b"\xff\xfe\x00\x00a\x00\x00\x00", [2, 3])
 def test_any_blocking_of_the_same_bytes_gives_the_same_lines(content, cuts):
     bounds = [0, *sorted(cuts), len(content)]
     parts = [content[a:b] for a, b in itertools.pairwise(bounds)]
@@ -227,6 +235,13 @@ def test_standard_input_is_a_list(monkeypatch):
         Request("http://h/a", "stdin:1"),
         Request("http://h/b", "stdin:2"),
     ]
+
+
+def test_a_compressed_list_is_refused_with_what_to_do(written):
+    path = written(gzip.compress(b"http://h/a\n"), "urls.gz")
+
+    with pytest.raises(UsageError, match=r"is compressed; give its lines: gzip -dc"):
+        open_lists(["http://h/a", path])
 
 
 def test_a_fifo_is_a_list_that_blocks_nobody(tmp_path):
