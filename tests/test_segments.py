@@ -67,10 +67,10 @@ def ranges(odd):
     return [headers["range"] for _, headers in odd.requests if "range" in headers]
 
 
-# As soon as the part is there.
+# As soon as the part is there; the mark that it is done lies on another disk.
 FILL = (
-    "(while ! ls small/out/*/steady/*.part >/dev/null 2>&1; do sleep 0.02; done; "
-    "dd if=/dev/zero of=small/fill bs=4k 2>/dev/null)"
+    "(while ! ls small/out/*/steady/*/*.part >/dev/null 2>&1; do sleep 0.02; done; "
+    "dd if=/dev/zero of=small/fill bs=4k 2>/dev/null; touch filled)"
 )
 
 
@@ -287,7 +287,7 @@ def test_a_disk_that_fills_up_meanwhile_fails_the_file_and_no_more(
     odd, workdir, strategy
 ):
     """Room is asked for before; somebody else takes it while the file comes."""
-    url = odd.url(f"/steady/{KIB}")
+    url = odd.url(f"/steady/{KIB}/last")
     fetching = [sys.executable, "-m", "downloader", "fetch", url, "-q", "-s", strategy]
     flags = ["-j", "6", "--segments", "4", "--min-segment-size", "64K"]
     run = shlex.join([*fetching, *flags, "-o", "small/out", "--retries", "0"])
@@ -295,16 +295,17 @@ def test_a_disk_that_fills_up_meanwhile_fails_the_file_and_no_more(
         "mkdir small && mount -t tmpfs -o size=4m tmpfs small && "
         f"{{ {FILL} & {run} --report report.json; }}"
     )
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", command],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    with subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", command], stderr=subprocess.PIPE, text=True
+    ) as both:
+        try:
+            wait_until(lambda: (workdir / "filled").exists() or both.poll() is not None)
+        finally:
+            odd.release()
+        said = both.communicate(timeout=60)[1]
 
-    assert done.returncode == 1, done.stderr
-    assert "Traceback" not in done.stderr
+    assert both.returncode == 1, said
+    assert "Traceback" not in said
     (row,) = json.loads((workdir / "report.json").read_text())["results"]
     assert row["error"] == "disk"
     assert "No space left" in row["detail"]

@@ -94,7 +94,7 @@ def test_a_process_with_threads_is_not_copied():
 
 
 def test_the_command_copies_itself_while_it_has_one_thread(odd, tmp_path):
-    url = odd.url("steady/512")
+    url = odd.url("steady/512/last")
     command = [sys.executable, "-m", "downloader", "fetch", url, "-s", "multicore"]
     with subprocess.Popen(
         [*command, "-q", "-o", str(tmp_path / "out")], stderr=subprocess.PIPE
