@@ -101,5 +101,5 @@ class Exchange:
 
     def hold(self):
         """Wait for the test's `release()`."""
-        self.server.released.wait()
+        self.server.hold()
         self.pause(0)

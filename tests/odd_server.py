@@ -31,6 +31,7 @@ class OddServer:
         requests: (target, headers with lower-case names) in the order of arrival.
         peak_connections: The most connections that were open at once.
         peak_in_flight: The most requests that were being answered at once.
+        held: Answers that wait for the release, all before it being sent.
         ca_pem: The certificate to trust, None without TLS.
         version: Of what `/versioned` and `/held` have; a test may change it.
     """
@@ -40,7 +41,7 @@ class OddServer:
         self.released = threading.Event()
         self.hits = Counter()
         self.requests = []
-        self.in_flight = self.peak_in_flight = self.peak_connections = 0
+        self.in_flight = self.peak_in_flight = self.peak_connections = self.held = 0
         self.ca_pem = None
         self.version = 1
         self._changed = threading.Condition()
@@ -184,6 +185,16 @@ class OddServer:
             return odd_behaviours.answer(exchange)
         finally:
             self.leave(exchange)
+
+    def hold(self):
+        """Wait for `release()`; meanwhile that counts."""
+        with self._changed:
+            self.held += 1
+            self._changed.notify_all()
+        self.released.wait()
+        with self._changed:
+            self.held -= 1
+            self._changed.notify_all()
 
     def leave(self, exchange):
         """The exchange's answer is out, or about to be: it is no longer in flight."""

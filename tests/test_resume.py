@@ -13,7 +13,7 @@ import time
 import pytest
 from chaos import CHILD_SECONDS, descendants, is_alive
 from odd_exchange import body
-from strategy_rig import running, wait_until
+from strategy_rig import is_all_read, running, wait_until
 
 from downloader import DownloaderError, fetch
 from downloader.cli import main
@@ -95,8 +95,10 @@ def test_a_part_that_cannot_be_gone_on_with_goes_when_its_file_comes(
     """Nothing says which version it is of; what comes next is small, and needs no part."""
     url = odd.url("stall-body/1000")
     with running([url], strategy=strategy) as (session, report):
-        odd.wait_for(lambda server: server.in_flight)
-        time.sleep(0.2)  # what was sent has come, whatever the strategy made of it
+        # What is that small has no part yet, so that its coming shows nowhere else.
+        odd.wait_for(lambda server: server.held)
+        wait_until(lambda: is_all_read(odd.port))
+        time.sleep(0.2)  # what was read was taken in, whatever the strategy made of it
         session.stop()
         assert [row.error for row in report.result()] == ["interrupted"]
     assert "1000~f.part" in left(workdir)
@@ -345,4 +347,4 @@ def test_a_stop_ends_a_verification_at_once(odd, workdir, strategy):
         (row,) = report.result()
 
     assert row.error == "not_tried"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
