@@ -78,7 +78,7 @@ def test_a_body_of_no_interest_that_stalls_does_not_change_the_answer(odd, strat
         Script(head % b"404 Not Found", then_silence=True) as missing,
         Script(head % redirect, then_silence=True) as moved,
     ):
-        report = fetch([missing.url, moved.url], strategy=strategy, timeout=1)
+        report = fetch([missing.url, moved.url], strategy=strategy, timeout=5)
 
     assert [(row.error, row.bytes) for row in report] == [("http_404", 0), (None, 10)]
     assert [row.attempts for row in report] == [1, 1]
