@@ -46,7 +46,7 @@ STRATEGIES = (
 )
 HAS_WORKERS = ("processes", "subprocess", "multicore")
 KILLS = ("parent", "parent", "parent", "worker", "worker", "stop", "stop-twice")
-CHILD_SECONDS = 5.0
+CHILD_SECONDS = 20.0
 
 
 def content(path):

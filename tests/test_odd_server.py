@@ -63,7 +63,7 @@ def test_every_behaviour_ends_when_the_server_closes(name):
         began = time.perf_counter()
     client.close()
 
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 15
     assert server.in_flight == 0
 
 
@@ -351,4 +351,4 @@ def test_tls_that_stalls_ends_when_the_server_closes():
         began = time.perf_counter()
     silent.close()
 
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 15
