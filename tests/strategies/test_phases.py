@@ -84,26 +84,32 @@ def test_waiting_for_the_head_is_not_waiting_for_the_body(name, site, tmp_path):
 
 @every_strategy
 def test_waiting_for_the_body_is_not_waiting_for_the_head(name, odd, tmp_path):
-    (one,) = phases(name, tmp_path, [odd.url("slow/1/5")])
+    # Four seconds pass between head and body; of a machine that stands still for one or
+    # two of them, either phase may have those.
+    (one,) = phases(name, tmp_path, [odd.url("slow/1/40")])
 
-    assert one.body_seconds >= 0.4 > one.first_byte_seconds
+    assert one.body_seconds > one.first_byte_seconds
 
 
 @every_strategy
 def test_a_body_that_does_not_come_is_not_waiting_for_the_head(name, odd, tmp_path):
-    (one,) = phases(name, tmp_path, [odd.url("stall-body")], timeout_seconds=0.5)
+    (one,) = phases(name, tmp_path, [odd.url("stall-body")], timeout_seconds=3)
 
-    assert one.body_seconds >= 0.4 > one.first_byte_seconds
+    assert one.body_seconds > one.first_byte_seconds
 
 
 @every_strategy
 def test_large_files_tell_what_their_hash_took(name, odd, tmp_path):
     urls = [odd.url(f"ok/{8 << 20}")]
-    (with_hash,) = phases(name, tmp_path, urls)
-    (without,) = phases(name, tmp_path, urls, hash="none")
+    with_hash = phases(name, tmp_path, 3 * urls)
+    without = phases(name, tmp_path, 3 * urls, hash="none")
+    # The best of three: in any one of them the machine may have stood still.
+    hashing, not_hashing = (
+        min(one.hash_seconds for one in three) for three in (with_hash, without)
+    )
 
-    assert with_hash.hash_seconds > 3 * without.hash_seconds
-    assert without.store_seconds > without.hash_seconds
+    assert hashing > 3 * not_hashing
+    assert min(one.store_seconds for one in without) > not_hashing
 
 
 @every_strategy
@@ -116,7 +122,7 @@ def test_a_rates_pauses_are_told_apart_from_the_body(name, site, tmp_path):
 
 @every_strategy
 def test_a_failure_tells_what_it_waited_for(name, odd, tmp_path):
-    (one,) = phases(name, tmp_path, [odd.url("stall-head")], timeout_seconds=0.5)
+    (one,) = phases(name, tmp_path, [odd.url("stall-head")], timeout_seconds=3)
 
-    assert one.first_byte_seconds >= 0.5
+    assert one.first_byte_seconds >= 3
     assert (one.body_seconds, one.store_seconds) == (0, 0)
