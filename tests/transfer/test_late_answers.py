@@ -5,8 +5,10 @@ import threading
 import time
 
 import pytest
+from strategy_rig import running
 
 from downloader import fetch
+from downloader.progress import Silent
 from downloader.transfer.part_file import PartFile
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -14,30 +16,48 @@ LOOK_UP = socket.getaddrinfo
 strategies = pytest.mark.parametrize("strategy", ["curl", "asyncio", "threads"])
 
 
+class FirstEnd(Silent):
+    """Says when the first line has its end."""
+
+    def __init__(self):
+        self.has_come = threading.Event()
+
+    def outcome(self, outcome, received_bytes):
+        if outcome.url.endswith("/first"):
+            self.has_come.set()
+
+
 @pytest.fixture
-def late_names(monkeypatch):
-    """A look-up of late.test fails, but only after two seconds."""
+def first_end(monkeypatch):
+    """A look-up of late.test fails, but only after its attempt has ended."""
+    end = FirstEnd()
 
     def look_up(host, *args, **kwargs):
         if host == "late.test":
-            time.sleep(2.0)
+            assert end.has_come.wait(60)
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
         return LOOK_UP(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return end
 
 
 @strategies
-@pytest.mark.parametrize("workers", [1, 8])
+@pytest.mark.parametrize(("workers", "seconds"), [(1, 0.2), (8, 0.9)])
 def test_a_name_that_is_answered_after_its_attempt_has_ended(
-    odd, late_names, strategy, workers
+    odd, first_end, strategy, workers, seconds
 ):
-    # The first ends after a second; others are under way or begin when its answer comes.
-    urls = ["http://late.test/1", *(odd.url(f"slow/{n}/0.4") for n in range(10, 17))]
-    options = {"workers": workers, "per_host": 1, "timeout": 1, "retries": 0}
-    report = fetch(urls, strategy=strategy, **options)
+    # The first ends after five seconds, and has its answer then; others are under way by
+    # that time, or begin.
+    slow = [odd.url(f"slow/{n}/{seconds}") for n in range(10, 17)]
+    options = {"workers": workers, "per_host": 1, "timeout": 5, "retries": 0}
+    with running(
+        ["http://late.test/first", *slow], first_end, strategy=strategy, **options
+    ) as (_, report):
+        rows = list(report.result(60))
 
-    assert [row.error for row in report] == ["timeout", *[None] * 7]
+    assert first_end.has_come.is_set()
+    assert [row.error for row in rows] == ["timeout", *[None] * 7]
 
 
 @strategies
