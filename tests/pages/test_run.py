@@ -36,7 +36,9 @@ def test_a_run_by_any_strategy_has_its_page(site, strategy):
     assert page.facts["ok"] == "12"
     (host,) = page.blocks["Latency by host"]
     assert (host["host"], host["files"]) == (site.url.removeprefix("http://"), "12")
-    (median,), (slowest,) = (numbers([host], f"{one}, ms") for one in ("median", "99 %"))
+    (median,), (slowest,) = (
+        numbers([host], f"{one}, ms") for one in ("median", "99 %")
+    )
     assert 50 <= median <= slowest
     shares = {row["phase"]: float(row["%"]) for row in page.blocks["The workers' time"]}
     assert max(shares, key=shares.get) == "first byte"
