@@ -90,6 +90,8 @@ def test_failed_downloads_are_a_doubt_and_no_error(capsys, workdir, site):
 
 def test_a_site_that_cannot_start_is_told(capsys, monkeypatch):
     monkeypatch.setattr("downloader.bench.trials.Trials.needed", lambda *_, **__: None)
+    silent = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr("downloader.site.process.Site._argv", lambda _: silent)
     monkeypatch.setattr("downloader.bench.suite._SITE_SECONDS", 0.0)
 
     status = main(["bench", "--quick", "--strategies", "serial"])

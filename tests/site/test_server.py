@@ -289,7 +289,10 @@ def test_a_site_that_cannot_start_says_why():
         Site(latency_seconds=-1).start()
 
 
-def test_a_site_that_does_not_start_in_time_says_so():
+def test_a_site_that_does_not_start_in_time_says_so(monkeypatch):
+    silent = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(Site, "_argv", lambda _: silent)
+
     with pytest.raises(SiteError, match=r"embedded site: .*start"):
         Site(start_seconds=0.001).start()
 
