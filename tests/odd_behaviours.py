@@ -482,11 +482,14 @@ def endless_trailer(x):
 
 @behaviour("chunk-size-drip")
 def chunk_size_drip(x):
-    """/chunk-size-drip: the size of a chunk, a zero each 0.2 s."""
+    """/chunk-size-drip: the size of a chunk, a zero each 0.5 s.
+
+    Not more of them: of a number that is too long libcurl says so, and waits no more.
+    """
     x.head(headers=[("Transfer-Encoding", "chunked")])
     while True:
         x.send(b"0")
-        x.pause(0.2)
+        x.pause(0.5)
 
 
 @behaviour("gzip-te")

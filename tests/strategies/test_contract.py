@@ -254,7 +254,7 @@ class Run:
 def run_table(name, folder):
     with OddServer() as odd:
         answers = run_paths(odd, name, folder, ANSWERS, timeout=30.0)
-        waits = run_paths(odd, name, folder, WAITS, timeout=2.0)
+        waits = run_paths(odd, name, folder, WAITS, timeout=4.0)
         port = str(odd.port)
         return Run(
             rows=dict(zip(TABLE, [*answers, *waits], strict=True)),
