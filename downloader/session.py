@@ -52,6 +52,7 @@ from downloader.policy.standing import UNKNOWN_FILE, Action
 from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
 from downloader.report import Report
 from downloader.strategies.contract import choices_of, load
+from downloader.strategies.ending import is_ending, refused
 from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
 
@@ -166,8 +167,11 @@ class Session:
         except sqlite3.Error as error:
             self._abort()
             raise ManifestError(self._record_folder, str(error)) from error
-        except BaseException:
+        except BaseException as error:
             self._abort()
+            if isinstance(error, RuntimeError) and is_ending():
+                name = self._strategy_name
+                raise refused(name, error, "what it needs") from error
             raise
         finally:
             self._bounds.over()

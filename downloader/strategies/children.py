@@ -20,6 +20,7 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames, programs
 from downloader.strategies.contract import usable_cores
+from downloader.strategies.ending import refused
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import BatchSize, bury
 
@@ -65,7 +66,7 @@ class _Children:
             for program in started:
                 program.kill()
                 program.wait()
-            raise self._refused(error) from error
+            raise refused(self.name, error, "a child program") from error
 
     @property
     def capacity(self) -> int:
@@ -151,16 +152,12 @@ class _Children:
                 self._children[place] = self._make_child(self._start(), child.lanes)
         except (OSError, RuntimeError) as error:
             if len(self._children) == 1:
-                raise self._refused(error) from error
+                raise refused(self.name, error, "a child program") from error
             del self._children[place]  # the others are enough to go on
         bury(self._usage, [child.pid])
         failure = Failure(ErrorKind.WORKER_LOST, "its child program died")
         for attempt_id in child.unsettled():
             yield AttemptResult(attempt_id, failure=failure)
-
-    def _refused(self, error: OSError | RuntimeError) -> StrategyError:
-        reason = getattr(error, "strerror", None) or str(error)
-        return StrategyError(self.name, f"it cannot start a child program: {reason}")
 
     def _start(self) -> Program:
         return programs.start(self._module)

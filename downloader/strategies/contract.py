@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from downloader.errors import StrategyUnavailable
+from downloader.strategies.ending import refused
 from downloader.transfer import descriptors
 
 if TYPE_CHECKING:
@@ -160,12 +161,16 @@ def load(name: str) -> type[Strategy]:
 
     Raises:
         StrategyUnavailable: There is none of that name, or its engine is missing.
+        StrategyError: The interpreter is ending, and makes no pool any more.
     """
     kind = KINDS.get(name)
     if kind is None:
         raise StrategyUnavailable(
             f"there is no strategy {name!r}; choose one of {', '.join(NAMES)}"
         )
-    module = import_module(f"downloader.strategies.{kind.module}")
+    try:
+        module = import_module(f"downloader.strategies.{kind.module}")
+    except RuntimeError as error:  # from the standard library's own module of a pool
+        raise refused(name, error, "its mechanism") from error
     strategy: type[Strategy] = getattr(module, kind.member)
     return strategy

@@ -7,9 +7,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, ClassVar
 
-from downloader.errors import StrategyError
 from downloader.models import AttemptResult
 from downloader.strategies.blocking import BlockingWorker
+from downloader.strategies.ending import is_ending, refused
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
@@ -107,8 +107,8 @@ class Threads:
         try:
             self._pool.submit(self._run, attempt)
         except RuntimeError as error:  # as many threads as the system allows
-            if not self._threads:
-                raise StrategyError(self.name, str(error)) from error
+            if is_ending() or not self._threads:
+                raise refused(self.name, error, "a thread") from error
             # It is queued all the same, for those that there are.
 
     def wait(self, timeout_seconds: float) -> list[Fact]:

@@ -25,6 +25,7 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure, Returned
 from downloader.strategies import frames, pooled
 from downloader.strategies.board import Board
+from downloader.strategies.ending import is_ending, refused
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import BatchSize, bury
 
@@ -96,10 +97,8 @@ class Processes:
         except BrokenProcessPool:
             self._inbox.put(batch)
         except (OSError, RuntimeError) as error:
-            if not self._processes():
-                reason = getattr(error, "strerror", None) or str(error)
-                text = f"it cannot start a process: {reason}"
-                raise StrategyError(self.name, text) from error
+            if is_ending() or not self._processes():
+                raise refused(self.name, error, "a process") from error
             self._inbox.put(batch)
         else:
             batch.future.add_done_callback(lambda _: self._inbox.put(batch))
