@@ -1,4 +1,4 @@
-"""What SIGINT and SIGTERM do while a run is on.
+"""What SIGINT, SIGTERM and SIGHUP, a terminal's end, do while a run is on.
 
     1st  loading ──► the run never starts     running ──► stops within seconds
     2nd  running ──► stops without waiting for any worker
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 __all__ = ["Interrupted", "Interruptions", "Stoppable"]
 
 _LAST = 3
+
+
+def _heeded() -> list[signal.Signals]:
+    signums = [signal.SIGINT, signal.SIGTERM]
+    # Not there on Windows; ignored from the start, as under nohup, it means: go on.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signums.append(hangup)
+    return signums
 
 
 class Stoppable(Protocol):
@@ -58,7 +67,7 @@ class Interruptions:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
+            for signum in _heeded():
                 self._previous.append((signum, signal.signal(signum, self._handle)))
         return self
 

@@ -83,6 +83,8 @@ def _settle_signals(*, was_interrupted: bool) -> None:
     reaction = signal.SIG_IGN if was_interrupted else signal.SIG_DFL
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, reaction)
+    if was_interrupted and hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _has_lingering_threads() -> bool:

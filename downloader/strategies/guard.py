@@ -5,17 +5,42 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+
+# What a terminal sends to the whole process group: for Ctrl-C, and when it is closed.
+TERMINALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)
+)
 
 
 def ignore_interrupts() -> None:
-    """Leave Ctrl-C, which reaches the whole process group, to the parent alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave Ctrl-C and the terminal's end, which reach every process, to the parent."""
+    for signum in TERMINALS:
+        signal.signal(signum, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINALS)
+
+
+@contextmanager
+def interrupts_blocked(*more: int) -> Iterator[None]:
+    """A child starts with the terminal's signals blocked, until it has learnt to ignore them.
+
+    Args:
+        *more: Further signals that a child must not get for the time being.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*TERMINALS, *more})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Guard:

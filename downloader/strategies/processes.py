@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +25,7 @@ from downloader.models import AttemptResult, ErrorKind, Failure, Returned
 from downloader.strategies import frames, pooled
 from downloader.strategies.board import Board
 from downloader.strategies.ending import is_ending, refused
+from downloader.strategies.guard import interrupts_blocked
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.results import BatchSize, bury
 
@@ -256,23 +256,23 @@ _context = _Context()
 def _spawning() -> Iterator[None]:
     """Conditions for starting a child: no main to import, Ctrl-C held back, no stray path.
 
-    Ctrl-C reaches the whole process group; until a child has learnt to ignore it, it
-    stays blocked in it. A folder in which the program runs must not provide modules. And
-    multiprocessing's tracker need not tell the user of semaphores when we are killed.
+    A folder in which the program runs must not provide modules. And multiprocessing's
+    tracker need not tell the user of semaphores when we are killed.
     """
+    variables = _environment(PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore")
+    with interrupts_blocked(), _no_main(), variables:
+        yield
+
+
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Nothing as the main module for a while."""
     main = sys.modules["__main__"]
-    can_mask = hasattr(signal, "pthread_sigmask")
-    before = (
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if can_mask else None
-    )
     sys.modules["__main__"] = ModuleType("__main__")
     try:
-        with _environment(PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore"):
-            yield
+        yield
     finally:
         sys.modules["__main__"] = main
-        if before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

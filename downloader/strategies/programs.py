@@ -14,12 +14,13 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 
+from downloader.strategies.guard import interrupts_blocked
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 # How often a copy that is to end is looked at, at first and later.
 _FIRST_LOOK_SECONDS = 0.0005
@@ -60,7 +61,7 @@ def start(module: str) -> Program:
     package_root = Path(__file__).parents[2]
     path = [str(package_root), os.environ.get("PYTHONPATH", "")]
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
-    with _interrupts_blocked():
+    with interrupts_blocked():
         return subprocess.Popen(  # noqa: S603 - this interpreter, this package
             [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
@@ -84,7 +85,7 @@ def copy(serve: Callable[[], None]) -> Program:
     """A copy of this process that serves its standard streams; see `can_copy`."""
     orders, to_child = os.pipe()
     from_child, facts = os.pipe()
-    with _interrupts_blocked():
+    with interrupts_blocked():
         pid = os.fork()
         if not pid:
             _become(serve, orders, facts)
@@ -140,21 +141,7 @@ def _become(serve: Callable[[], None], orders: int, facts: int) -> NoReturn:
         # Locks, databases and other children's pipes among them.
         os.closerange(3, _MOST_DESCRIPTORS)
         signal.set_wakeup_fd(-1)
-        for signum in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         serve()
     finally:
         os._exit(1)
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """A child starts with Ctrl-C blocked, until it has learnt to ignore it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 
 from downloader.cli import main
+from downloader.strategies.contract import NAMES
 
 pytestmark = pytest.mark.usefixtures("workdir")
 ROOT = Path(__file__).parents[2]
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+]
+needs_terminals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGHUP")
 
 
 @pytest.fixture
@@ -204,7 +211,7 @@ def test_the_demo_says_where_its_files_went(workdir, capsys, monkeypatch):
     assert list((workdir / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupted_process_reports_and_ends_with_the_signals_status(
     odd, workdir, signum, times
@@ -220,6 +227,37 @@ def test_an_interrupted_process_reports_and_ends_with_the_signals_status(
     assert child.returncode == 128 + signum
     assert json.loads((workdir / "r.json").read_text())["summary"]["failed"] == 1
     assert b"Traceback" not in err
+
+
+@needs_terminals
+@pytest.mark.parametrize("strategy", NAMES)
+def test_the_terminals_end_stops_a_run_in_every_strategy(odd, workdir, strategy):
+    """It reaches every process of the group; none writes to that terminal any more."""
+    url = odd.url("stall-body/70000")
+    command = [sys.executable, "-m", "downloader", "fetch", url, "-s", strategy]
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        [*command, "--report", "r.json"], stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    odd.wait_for(lambda server: server.hits["/stall-body/70000"])
+    os.close(ours)
+    os.killpg(child.pid, signal.SIGHUP)
+
+    assert child.wait(60) == 128 + signal.SIGHUP
+    (row,) = json.loads((workdir / "r.json").read_text())["results"]
+    assert row["error"] == "interrupted"
+
+
+@needs_terminals
+def test_a_run_under_nohup_outlives_its_terminal(odd, workdir):
+    command = [sys.executable, "-m", "downloader", "fetch", odd.url("slow/1000/1")]
+    child = subprocess.Popen(["nohup", *command], stderr=subprocess.PIPE)
+    odd.wait_for(lambda server: server.hits["/slow/1000/1"])
+    child.send_signal(signal.SIGHUP)
+    _, err = child.communicate(timeout=60)
+
+    assert (child.returncode, b"ok 1" in err) == (0, True)
 
 
 @pytest.mark.parametrize(
