@@ -85,7 +85,8 @@ def copy(serve: Callable[[], None]) -> Program:
     """A copy of this process that serves its standard streams; see `can_copy`."""
     orders, to_child = os.pipe()
     from_child, facts = os.pipe()
-    with interrupts_blocked():
+    # Our handler, which the copy has at first, would take its end for ours and lose it.
+    with interrupts_blocked(signal.SIGTERM):
         pid = os.fork()
         if not pid:
             _become(serve, orders, facts)
@@ -142,6 +143,7 @@ def _become(serve: Callable[[], None], orders: int, facts: int) -> NoReturn:
         os.closerange(3, _MOST_DESCRIPTORS)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         serve()
     finally:
         os._exit(1)

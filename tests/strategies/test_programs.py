@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 # A process of its own: this one has threads, so that it could not be copied soundly.
 COPY = """
-import os, signal, subprocess, sys
+import os, signal, subprocess, sys, time
 from downloader.strategies import programs
 
 kept = os.open("/dev/null", os.O_RDONLY)
@@ -80,6 +80,28 @@ another.kill()
 """)
 
     assert said.split("\n") == ["alive", "-15 -15", "-9"]
+
+
+def test_a_copy_that_is_ended_as_it_begins_does_end():
+    said = run("""
+before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+program.kill()
+fork = os.fork
+def fork_and_end():
+    pid = fork()
+    # Asked to end while it still has its parent's handler.
+    if pid:
+        os.kill(pid, signal.SIGTERM)
+    else:
+        time.sleep(0.3)
+    return pid
+os.fork = fork_and_end
+another = programs.copy(serve)
+another.stdin.close()
+print(another.wait(30), signal.pthread_sigmask(signal.SIG_BLOCK, []) == before)
+""")
+
+    assert said == "-15 True"
 
 
 def test_a_process_with_threads_is_not_copied():
