@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -250,6 +251,8 @@ class _Context(SpawnContext):
 
 
 _context = _Context()
+# Re-entrant, since what makes a pool may start a process at once.
+_starting = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -260,7 +263,9 @@ def _spawning() -> Iterator[None]:
     tracker need not tell the user of semaphores when we are killed.
     """
     variables = _environment(PYTHONSAFEPATH="1", PYTHONWARNINGS="ignore")
-    with interrupts_blocked(), _no_main(), variables:
+    # All of these are the whole process's: one thread that starts a child at a time, or
+    # the second one takes what the first has set for what is to be restored.
+    with _starting, interrupts_blocked(), _no_main(), variables:
         yield
 
 

@@ -1,0 +1,36 @@
+"""What the `processes` strategy may not do to the process that uses it."""
+
+import os
+import sys
+import threading
+
+from downloader.strategies import processes
+
+
+def state():
+    """What of a process a child that is being started must not have."""
+    names = ("PYTHONSAFEPATH", "PYTHONWARNINGS")
+    return sys.modules["__main__"], [os.environ.get(name) for name in names]
+
+
+def test_two_that_start_a_child_at_once_put_back_what_was_there(monkeypatch):
+    # Put back at the end, come what may.
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
+    monkeypatch.setenv("PYTHONSAFEPATH", "")
+    monkeypatch.setenv("PYTHONWARNINGS", "once")
+    before = state()
+    second_is_in, first_is_out = threading.Event(), threading.Event()
+
+    def start_second():
+        with processes._spawning():
+            second_is_in.set()
+            first_is_out.wait(30)
+
+    second = threading.Thread(target=start_second)
+    with processes._spawning():
+        second.start()
+        is_alone = not second_is_in.wait(0.2)
+    first_is_out.set()
+    second.join()
+
+    assert (is_alone, state()) == (True, before)
