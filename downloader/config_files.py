@@ -75,12 +75,14 @@ def read_named_file(path: str) -> File:
     return _interpret(_parsed(path, content), path, content)
 
 
-def read_found_file(cwd: str) -> File:
+def read_found_file(cwd: str | None) -> File:
     """`./config.toml`, if it is meant for this program; it is not trusted.
 
     Another program's file of this common name is passed over in silence, readable or
     not, whole or broken.
     """
+    if cwd is None:
+        return _NOTHING
     path = os.path.join(cwd, "config.toml")
     if not os.path.isfile(path) or not os.access(path, os.R_OK):
         return _NOTHING

@@ -309,7 +309,14 @@ def _check_report(value: object) -> str:
     path = _path(value)
     if path == "-":
         return path
-    folder = os.path.dirname(path) or "."
+    try:
+        target = os.path.realpath(path)
+    except OSError:
+        raise BadValue(
+            "is below the working folder, which is gone; name it by its whole path"
+        ) from None
+    # It appears where a link points to, not in the link's place.
+    folder = os.path.dirname(target if os.path.islink(path) else path) or "."
     if os.path.isdir(path):
         raise BadValue("is a folder; name a file in it")
     if not os.path.isdir(folder):

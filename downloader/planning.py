@@ -175,7 +175,13 @@ def prepare_output(output: str) -> str:
     Raises:
         UsageError: It is a file, or cannot be made.
     """
-    path = os.path.abspath(output)
+    try:
+        path = os.path.abspath(output)
+    except OSError as error:  # nobody knows where that is
+        raise UsageError(
+            f"the output folder {output} is below the working folder, which is gone; "
+            "name one by its whole path"
+        ) from error
     try:
         os.makedirs(path, exist_ok=True)
     except FileExistsError as error:

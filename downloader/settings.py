@@ -174,7 +174,7 @@ def _masked(headers: Headers) -> str:
 def load(
     flags: Mapping[str, object],
     environ: Mapping[str, str],
-    cwd: str | os.PathLike[str],
+    cwd: str | os.PathLike[str] | None,
     config_path: str | None = None,
 ) -> Settings:
     """The settings of a run, from all sources.
@@ -184,7 +184,7 @@ def load(
     Args:
         flags: Those given on the command line, by option name; texts as typed.
         environ: The environment variables.
-        cwd: The folder whose `config.toml` is looked at.
+        cwd: The folder whose `config.toml` is looked at; None if there is none.
         config_path: `--config`; None leaves it to `DOWNLOADER_CONFIG`.
 
     Raises:
@@ -192,7 +192,8 @@ def load(
     """
     named = config_path or environ.get(CONFIG.variable)
     user = read_user_file()
-    project = read_named_file(named) if named else read_found_file(os.fspath(cwd))
+    found = None if cwd is None else os.fspath(cwd)
+    project = read_named_file(named) if named else read_found_file(found)
     given: dict[str, object] = {}
     for source in (user.given, project.given, _variables(environ), _flags(flags)):
         checked = _checked(source)

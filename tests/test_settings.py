@@ -683,6 +683,8 @@ def test_a_report_needs_a_folder_and_is_none(workdir):
 
     assert "'missing' does not exist" in refusal(report="missing/r.json")
     assert "is a folder" in refusal(report="folder")
+    (workdir / "link").symlink_to(workdir / "gone" / "r.json")
+    assert "gone' does not exist" in refusal(report="link")
     assert Settings.make({}, report="folder/r.json").report == "folder/r.json"
     assert Settings.make({}, report="/dev/null").report == "/dev/null"
 

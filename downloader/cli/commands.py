@@ -156,7 +156,7 @@ _VERBS: dict[str, Callable[[Invocation, Interruptions], int]] = {
 
 
 def _settings(invocation: Invocation, flags: Mapping[str, object]) -> Settings:
-    settings = load(flags, os.environ, os.getcwd(), invocation.config)
+    settings = load(flags, os.environ, _working_folder(), invocation.config)
     if settings.insecure:
         complain(
             "CERTIFICATES ARE NOT CHECKED (insecure): whoever sits on the way can read "
@@ -164,6 +164,13 @@ def _settings(invocation: Invocation, flags: Mapping[str, object]) -> Settings:
             "warning",
         )
     return settings
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed, or may not be looked into
+        return None
 
 
 def _own_values(
@@ -189,6 +196,7 @@ def _carry_out(start: Start, settings: Settings, interruptions: Interruptions) -
 
     if settings.report is not None:
         _check_kind(settings.report)
+        _check_place(settings.report, settings.output)
     _allow_many_descriptors()
     display = progress.make(
         settings_quiet=settings.quiet, show=settings.progress, stream=sys.stderr
@@ -267,6 +275,20 @@ def _check_kind(path: str) -> None:
 
     if needs.is_page(path):
         needs.require(f"--report {path}")
+
+
+def _check_place(path: str, output: str) -> None:
+    """Nor is anything fetched for one whose name the run itself takes for a folder."""
+    if path == "-":
+        return
+    try:
+        report, folder = os.path.realpath(path), os.path.realpath(output)
+    except OSError:  # a folder below one that is gone: the run refuses it itself
+        return
+    if f"{folder}{os.sep}".startswith(f"{report}{os.sep}"):
+        raise UsageError(
+            f"--report {path}: is the output folder or above it; name a file"
+        )
 
 
 def _write_in_kind(report: Report, path: str) -> None:

@@ -66,6 +66,8 @@ def shell(script):
         (["fetch", "urls.txt", "-o", "urls.txt"], ["--output", "urls.txt"]),
         (["fetch", "urls.txt", "--report", "no/r.json"], ["--report", "no/r.json"]),
         (["fetch", "urls.txt", "--report", "."], ["--report", "folder"]),
+        (["fetch", "urls.txt", "--report", "new", "-o", "new"], ["new", "folder"]),
+        (["fetch", "urls.txt", "--report", "new", "-o", "new/a"], ["new", "folder"]),
         (["fetch", "urls.txt", "--config", "missing"], ["missing"]),
         (["demo", "--files", "0"], ["--files", "0"]),
         (["demo", "--latency", "-1"], ["--latency", "-1"]),
@@ -88,6 +90,25 @@ def test_a_usage_error_comes_before_the_output_folder_is_made(urls, workdir):
     main(["fetch", urls, "--timeout", "0", "-o", "new"])
 
     assert not (workdir / "new").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder in use stays there")
+# `multiprocessing` starts no process without a working folder.
+@pytest.mark.parametrize("strategy", [n for n in NAMES if n != "processes"])
+def test_a_working_folder_that_is_gone_matters_to_relative_names_alone(
+    odd, tmp_path, strategy
+):
+    out, gone = tmp_path / "out", tmp_path / "gone"
+    fetching = f'mkdir {gone}; cd {gone}; rmdir {gone}; "$@" fetch {odd.url("ok/10")}'
+    fetching += f" -q -s {strategy}"
+    absolute = shell(f"{fetching} -o {out} --report {tmp_path / 'r.json'}")
+    relative = shell(f"{fetching} -o out")
+    report = shell(f"{fetching} -o {out} --report r.json")
+
+    assert (absolute.returncode, absolute.stderr) == (0, "")
+    assert [relative.returncode, report.returncode] == [2, 2]
+    assert "output folder out is below the working folder" in relative.stderr
+    assert "--report 'r.json': is below the working folder" in report.stderr
 
 
 def test_a_bad_variable_and_a_bad_config_end_with_2_too(urls, workdir, monkeypatch):
