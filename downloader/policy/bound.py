@@ -39,6 +39,10 @@ _WORTH_SAYING = 0.1
 _MOST_MORE = 8
 _MOST_READY = 2
 _NEVER_IDLE = 0.9
+# From which share of the CPU, or of workers' time, on hashing is worth doing without.
+_MUCH_HASHING = 0.25
+# The digests from the dearest to the cheapest.
+_HASHES = ("sha256", "blake3", "xxh3", "none")
 
 
 class BoundKind(StrEnum):
@@ -169,13 +173,74 @@ def _cpu_text(figures: Figures) -> str:
 def _cpu(figures: Figures) -> Bound | None:
     if _cpu_share(figures) < CPU_SHARE and not _stores_without_a_core(figures):
         return None
-    evidence = [_cpu_text(figures)]
-    ready = figures.ready_seconds + figures.worker_ready_seconds
-    if ready >= figures.all_cpu_seconds / 2:
-        evidence.append("and no core was free for more")
     network = _share(figures.network_seconds, figures.slot_seconds)
-    evidence.append(f"waiting on the network {_percent(network)} of worker time")
-    return Bound(BoundKind.CPU, ", ".join(evidence), _cpu_advice(figures))
+    evidence = (
+        f"{_cpu_evidence(figures)}, {_kept_text(figures)}"
+        f"waiting on the network {_percent(network)} of worker time"
+    )
+    is_kept = _is_kept_from_cores(figures)
+    cpu_advice = _kept_advice(figures) if is_kept else _cpu_advice(figures)
+    said = (_hash_advice(figures), cpu_advice)
+    advice = "; ".join(one for one in said if one is not None)
+    return Bound(BoundKind.CPU, evidence, advice or None)
+
+
+def _cpu_evidence(figures: Figures) -> str:
+    """What was used of the CPU, by whom, and what was wanted where that decided."""
+    used, ready = figures.all_cpu_seconds, figures.ready_seconds
+    ready += figures.worker_ready_seconds
+    text, cores = _cpu_text(figures), figures.cores if figures.has_processes else 1
+    if _is_the_parent(figures):
+        used, ready, cores = figures.cpu_seconds, figures.ready_seconds, 1
+        text = f"CPU of the parent {_percent(used / figures.seconds)} of one core"
+    elif 0 < figures.worker_processes < cores:
+        text += f" by {figures.worker_processes} worker processes"
+    if not _is_kept_from_cores(figures):
+        return text
+    # Many threads may be ready for one core; there is no more than the rest of it.
+    more = max(0.0, min(ready / figures.seconds, cores - used / figures.seconds))
+    return (
+        f"{text} and ready for {_percent(more) if cores == 1 else f'{more:.1f}'} more"
+    )
+
+
+def _kept_text(figures: Figures) -> str:
+    """What was done with bytes, where that decided."""
+    if _cpu_share(figures) >= CPU_SHARE:
+        return ""
+    kept = _share(figures.kept_seconds, figures.slot_seconds)
+    return f"hashing and storing {_percent(kept)}, "
+
+
+def _is_the_parent(figures: Figures) -> bool:
+    """True if the parent alone, and not its workers, is at its ceiling."""
+    if not figures.has_processes or _parent_share(figures) < CPU_SHARE:
+        return False
+    everywhere = _share(figures.all_cpu_seconds, figures.seconds * figures.cores)
+    return max(_workers_share(figures), everywhere) < CPU_SHARE
+
+
+def _is_kept_from_cores(figures: Figures) -> bool:
+    """True if what the run got of the CPU alone would not be called a ceiling."""
+    got = msgspec.structs.replace(figures, ready_seconds=0.0, worker_ready_seconds=0.0)
+    return _cpu_share(got) < CPU_SHARE and not _stores_without_a_core(got)
+
+
+def _hash_advice(figures: Figures) -> str | None:
+    """The cheaper digests, where hashing is a large part of what the run does."""
+    of_cpu = _share(figures.hash_seconds, figures.all_cpu_seconds)
+    of_workers = _share(figures.hash_seconds, figures.slot_seconds)
+    if figures.hash is None or max(of_cpu, of_workers) < _MUCH_HASHING:
+        return None
+    *others, last = _HASHES[_HASHES.index(figures.hash) + 1 :]
+    names = f"{', '.join(others)} or {last}" if others else last
+    return f"--hash {names} would help"
+
+
+def _kept_advice(figures: Figures) -> str | None:
+    # Threads that wake all at once keep each other from the cores as well.
+    is_sure = figures.has_processes or figures.strategy != "threads"
+    return "other programs had the cores" if is_sure else None
 
 
 def _cpu_advice(figures: Figures) -> str | None:
@@ -187,8 +252,9 @@ def _cpu_advice(figures: Figures) -> str | None:
         return "more workers would not help, a faster machine would"
     if _parent_share(figures) >= CPU_SHARE:
         return "the parent, through which all goes, has no more to give"
-    if figures.worker_processes < figures.cores:
-        return f"--workers {figures.cores} would help"
+    workers = min(figures.cores, figures.attempts)
+    if figures.worker_processes < workers:
+        return f"--workers {workers} would help"
     return "more workers would not help, more cores would"
 
 
@@ -244,7 +310,7 @@ def _refusals(figures: Figures) -> Bound | None:
     return Bound(
         BoundKind.SERVER,
         f"{_percent(refused)} of the attempts were answered 429 or 503",
-        "fewer at once (-x, -j) or a rate would be refused less",
+        "fewer requests at once (a smaller -x or -j) would be refused less often",
     )
 
 
@@ -289,8 +355,10 @@ def _politeness(figures: Figures) -> Bound | None:
         return Bound(BoundKind.POLITENESS, evidence, advice)
     evidence = f"the limit for each host {held.format(_percent(limits))}"
     per_host = figures.per_host or figures.workers
-    advice = f"-x {2 * per_host} would help where hosts allow it"
-    return Bound(BoundKind.POLITENESS, evidence, advice)
+    # What neither workers nor the list can use is no gain.
+    more = min(2 * per_host, figures.workers, figures.attempts)
+    advice = f"-x {more} would help where hosts allow it"
+    return Bound(BoundKind.POLITENESS, evidence, advice if more > per_host else None)
 
 
 # The network
@@ -313,20 +381,33 @@ def _network_advice(figures: Figures) -> str | None:
     if figures.attempts < 2 * figures.workers or figures.is_chosen:
         return None
     most = CPU_SHARE / max(_cpu_share(figures), 1e-9)
-    workers = _round_down(figures.workers * min(_MOST_MORE, most))
+    # What is more than the list has would stand idle.
+    wanted = min(figures.workers * min(_MOST_MORE, most), figures.attempts)
+    workers = _round_down(wanted)
     if workers < 1.5 * figures.workers:
         return None
     # A full line, unlike a slow answer, does not carry more for being asked more often.
     is_sure = 2 * figures.first_byte_seconds >= figures.network_seconds
     verb = "would help" if is_sure else "may help"
+    more = _more_at_a_host(figures, workers)
+    # A strategy that has more at once waits for the same limit, if that holds already.
+    is_at_limit = _is_at_hosts_limit(figures)
+    loop = f"--strategy {figures.loop}{more if is_at_limit else ''}"
     if figures.strategy == "serial":
-        return f"--strategy {figures.loop} {verb}, more processes would not"
-    more = f"--workers {workers}{_more_at_a_host(figures, workers)}"
+        return f"{loop} {verb}, more processes would not"
     if figures.strategy in {"processes", "subprocess"}:
-        return f"--strategy {figures.loop} {verb}, and costs less than more processes"
-    if figures.strategy == "threads":
-        more = f"{more} or --strategy {figures.loop}"
-    return f"{more} {verb}, more processes would not"
+        return f"{loop} {verb}, and costs less than more processes"
+    advice = f"--workers {workers}{more}"
+    if figures.strategy == "threads" and not is_at_limit:
+        advice = f"{advice} or {loop}"
+    return f"{advice} {verb}, more processes would not"
+
+
+def _is_at_hosts_limit(figures: Figures) -> bool:
+    """True if hosts would not take more at once than there are workers."""
+    if figures.per_host is None:
+        return False
+    return figures.per_host * max(1, figures.hosts) <= figures.workers
 
 
 def _more_at_a_host(figures: Figures, workers: int) -> str:
@@ -362,4 +443,5 @@ def _mixed(figures: Figures) -> Bound:
         f"{name} {_percent(share)}" for name, share in shares if share >= _WORTH_SAYING
     ]
     workers = f"{', '.join(said)} of worker time, " if said else ""
-    return Bound(BoundKind.MIXED, f"{workers}{_cpu_text(figures)}")
+    evidence = f"{workers}{_cpu_text(figures)}"
+    return Bound(BoundKind.MIXED, evidence, _hash_advice(figures))

@@ -21,6 +21,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
         hosts: How many hosts were met, at least.
         cores: Those that the run may use.
         is_durable: True if files were synced.
+        hash: How files were hashed, None if there is no cheaper way to choose.
         seconds: The run's length.
         start_seconds: Of these: until the first attempt began.
         attempts: How many were made.
@@ -56,6 +57,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     hosts: int
     cores: int
     is_durable: bool
+    hash: str | None
     seconds: float
     start_seconds: float
     attempts: int

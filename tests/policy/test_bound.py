@@ -17,6 +17,7 @@ WAITING = Figures(
     hosts=1,
     cores=2,
     is_durable=False,
+    hash="sha256",
     seconds=10.0,
     start_seconds=0.0,
     attempts=1000,
@@ -142,6 +143,31 @@ class TestNetwork:
 
         assert found == "--strategy curl would help, and costs less than more processes"
 
+    def test_at_the_hosts_limit_no_strategy_has_more_at_once(self) -> None:
+        found = advice(per_host=8, hosts=2)
+
+        assert found == (
+            "--workers 90 with -x 45, where hosts allow it, would help, "
+            "more processes would not"
+        )
+        assert "--strategy curl" in (advice(per_host=9, hosts=2) or "")
+
+    def test_one_at_a_time_at_a_host_needs_both(self) -> None:
+        found = advice(strategy="serial", workers=1, per_host=1, cpu_seconds=0.5)
+
+        assert found == (
+            "--strategy curl with -x 8, where hosts allow it, would help, "
+            "more processes would not"
+        )
+
+    def test_no_more_workers_are_advised_than_the_list_has_lines(self) -> None:
+        found = advice(strategy="curl", per_host=16, attempts=40)
+
+        assert found == (
+            "--workers 40 with -x 40, where hosts allow it, would help, "
+            "more processes would not"
+        )
+
     def test_a_list_of_no_more_than_the_workers_needs_no_more(self) -> None:
         assert advice(attempts=31) is None
 
@@ -168,7 +194,55 @@ class TestCpu:
         found = bound(strategy="curl", cpu_seconds=2.5, ready_seconds=9.0)
 
         assert found.word == "CPU-bound"
-        assert "CPU 25 % of one core, and no core was free for more" in found.evidence
+        assert "CPU 25 % of one core and ready for 75 % more" in found.evidence
+        assert found.advice == "other programs had the cores"
+
+    def test_what_was_wanted_is_said_where_it_decided(self) -> None:
+        found = bound(strategy="curl", cpu_seconds=6.0, ready_seconds=1.5)
+
+        assert found.word == "CPU-bound"
+        assert "CPU 60 % of one core and ready for 15 % more" in found.evidence
+        assert "ready" not in bound(strategy="curl", cpu_seconds=8.0).evidence
+
+    def test_threads_may_keep_each_other_from_the_cores(self) -> None:
+        found = bound(cpu_seconds=4.0, ready_seconds=6.0)
+
+        assert "CPU 40 % of one core and ready for 60 % more" in found.evidence
+        assert found.advice is None
+
+    def test_processes_that_are_kept_from_cores_say_how_many_they_wanted(self) -> None:
+        starved = {"worker_cpu_seconds": 5.0, "worker_ready_seconds": 12.0}
+        found = bound(**CHILDREN, **starved)
+
+        assert "CPU 0.6 of 2 cores and ready for 1.2 more" in found.evidence
+        assert found.advice == "other programs had the cores"
+
+    @pytest.mark.parametrize(
+        ("used", "names"),
+        [
+            ("sha256", "blake3, xxh3 or none"),
+            ("blake3", "xxh3 or none"),
+            ("xxh3", "none"),
+        ],
+    )
+    def test_a_cheaper_digest_is_named_where_hashing_is_much(self, used, names) -> None:
+        found = advice(cpu_seconds=8.0, hash_seconds=2.0, hash=used, cores=1)
+
+        assert found == (
+            f"--hash {names} would help; "
+            "more workers would not help, a faster machine would"
+        )
+
+    def test_no_digest_is_named_for_little_or_without_a_choice(self) -> None:
+        assert "--hash" not in (advice(cpu_seconds=8.0, hash_seconds=1.9) or "")
+        assert "--hash" not in (
+            advice(cpu_seconds=8.0, hash_seconds=4.0, hash=None) or ""
+        )
+
+    def test_a_run_that_chose_for_itself_did_not_choose_the_digest(self) -> None:
+        found = advice(cpu_seconds=8.0, hash_seconds=4.0, is_chosen=True)
+
+        assert found == "--hash blake3, xxh3 or none would help"
 
     def test_a_loop_that_only_waits_wants_little_whatever_keeps_it_from_that(
         self,
@@ -224,6 +298,18 @@ class TestCpu:
 
         assert found == "--workers 8 would help"
 
+    def test_fewer_processes_than_cores_are_told_of(self) -> None:
+        found = bound(**CHILDREN | {"cores": 8}, worker_cpu_seconds=16.0)
+
+        assert found.evidence.startswith("CPU 1.7 of 8 cores by 2 worker processes, ")
+
+    def test_a_short_list_has_no_work_for_more_processes(self) -> None:
+        few = CHILDREN | {"cores": 8, "attempts": 2}
+
+        assert advice(**few, worker_cpu_seconds=16.0) == (
+            "more workers would not help, more cores would"
+        )
+
     def test_more_processes_than_cores_have_only_the_cores(self) -> None:
         many = CHILDREN | {"worker_processes": 16, "worker_cpu_seconds": 16.0}
 
@@ -233,6 +319,7 @@ class TestCpu:
         found = bound(**CHILDREN | {"cores": 8}, cpu_seconds=9.0)
 
         assert found.word == "CPU-bound"
+        assert found.evidence.startswith("CPU of the parent 90 % of one core, ")
         assert found.advice == "the parent, through which all goes, has no more to give"
 
     def test_processes_on_one_core_have_that(self) -> None:
@@ -274,6 +361,16 @@ class TestDisk:
 
         assert found == "disk-bound"
 
+    def test_what_is_stored_by_the_cpu_is_the_evidence_of_that(self) -> None:
+        storing = {"network_seconds": 2.0, "store_seconds": 8.0, "busy_seconds": 10.0}
+        found = bound(**storing, workers=1, cpu_seconds=4.0, ready_seconds=0.0)
+
+        assert found.evidence == (
+            "CPU 40 % of one core, hashing and storing 80 %, "
+            "waiting on the network 20 % of worker time"
+        )
+        assert found.advice == "--strategy multicore would help, more workers would not"
+
     def test_syncing_is_a_choice(self) -> None:
         found = advice(**STORING, is_durable=True)
 
@@ -296,6 +393,7 @@ class TestDisk:
 
         assert found.word == "mixed"
         assert "hashing 75 %" in found.evidence
+        assert found.advice == "--hash blake3, xxh3 or none would help"
 
     def test_the_record_may_hold_all_up(self) -> None:
         found = bound(commit_seconds=6.2)
@@ -313,7 +411,9 @@ class TestServer:
 
         assert found.word == "server-bound"
         assert found.evidence == "20 % of the attempts were answered 429 or 503"
-        assert found.advice == "fewer at once (-x, -j) or a rate would be refused less"
+        assert found.advice == (
+            "fewer requests at once (a smaller -x or -j) would be refused less often"
+        )
 
     def test_refusals_count_though_the_cpu_is_busy_with_them(self) -> None:
         assert word(cpu_seconds=20.0) == "CPU-bound"
@@ -357,6 +457,17 @@ class TestPoliteness:
             "CPU 10 % of one core"
         )
         assert found.advice == "-x 16 would help where hosts allow it"
+
+    @pytest.mark.parametrize(
+        ("changes", "told"),
+        [
+            ({"workers": 12}, "-x 12 would help where hosts allow it"),
+            ({"attempts": 10}, "-x 10 would help where hosts allow it"),
+            ({"attempts": 8}, None),
+        ],
+    )
+    def test_no_more_at_a_host_than_there_is_to_do(self, changes, told) -> None:
+        assert advice(limits_seconds=640.0, per_host=8, **changes) == told
 
     def test_pauses(self) -> None:
         found = bound(pauses_seconds=640.0)
