@@ -15,14 +15,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Self
 
 from downloader import progress as displays
-from downloader.errors import DownloaderError, UsageError
+from downloader.errors import DownloaderError, InvalidSettings, UsageError
 from downloader.models import Outcome, Request
 from downloader.session import Session
 from downloader.settings import Settings
 from downloader.sources import ReadyFeed, ThreadedFeed, as_requests, open_lists
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -39,7 +39,8 @@ def fetch(urls: Iterable[str | Request] | str | Request, **settings: object) -> 
 
     Args:
         urls: What to fetch: texts or `Request` values, any iterable of them, or one.
-        **settings: Any of the fields of `Settings`, `strategy="threads"` say.
+        **settings: Any of the fields of `Settings` but `report`, `strategy="threads"`
+            say; `Report.write_json` writes a report.
 
     Raises:
         UsageError: A setting cannot be used.
@@ -49,10 +50,21 @@ def fetch(urls: Iterable[str | Request] | str | Request, **settings: object) -> 
     if isinstance(urls, str | Request):
         urls = [urls]
     is_ready = isinstance(urls, list | tuple | set | frozenset)
-    chosen = Settings.make(**settings)  # before anything is taken from a generator
+    chosen = _settings(settings)  # before anything is taken from a generator
     requests = as_requests(urls)
     feed = ReadyFeed(requests) if is_ready else ThreadedFeed(requests)
     return _run(feed, chosen, displays.Silent())
+
+
+def _settings(keywords: Mapping[str, object]) -> Settings:
+    settings = Settings.make(**keywords)
+    if settings.report is not None:
+        # The command writes it, at the end and beside its summary.
+        raise InvalidSettings(
+            f"report {settings.report!r}: only the command writes one by itself; call "
+            "write_json(path) of the report that you get"
+        )
+    return settings
 
 
 def run_list(
@@ -179,7 +191,7 @@ class Downloader:
 
     Args:
         settings: The settings, or None to make them from keywords.
-        **keywords: Fields of `Settings`, if `settings` is None.
+        **keywords: Fields of `Settings` but `report`, if `settings` is None.
 
     Raises:
         UsageError: A setting cannot be used.
@@ -192,7 +204,7 @@ class Downloader:
             raise UsageError("give Downloader a Settings value or keywords, not both")
         self._feed = _PushFeed()
         self._session = Session(
-            settings or Settings.make(**keywords), self._feed, displays.Silent()
+            settings or _settings(keywords), self._feed, displays.Silent()
         )
         self._feed.wake = self._session.wake
         self._done: Future[Report] = Future()

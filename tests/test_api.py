@@ -84,6 +84,12 @@ def test_a_body_of_no_interest_that_stalls_does_not_change_the_answer(odd, strat
     assert [row.attempts for row in report] == [1, 1]
 
 
+@pytest.mark.parametrize("start", [fetch, lambda _, **given: Downloader(**given)])
+def test_a_report_that_nobody_would_write_is_refused(workdir, start):
+    with pytest.raises(InvalidSettings, match=r"write_json\(path\)"):
+        start([], report="r.json")
+
+
 def test_fetch_of_nothing_is_a_report_of_nothing():
     report = fetch([])
 

@@ -78,7 +78,9 @@ def test_what_it_compresses_is_unpacked_on_request(bench, strategy):
 @every_strategy
 def test_a_password_opens_and_is_written_nowhere(bench, workdir, strategy):
     url = f"{bench.origin}/basic-auth/u/secret".replace("//", "//u:hunter2@")
-    wrong = list(fetch([url], strategy=strategy, report="report.json"))
+    with fetch([url], strategy=strategy) as report:
+        report.write_json("report.json")
+        wrong = list(report)
     right = list(fetch([url.replace("hunter2", "secret")], strategy=strategy))
 
     assert [row.error for row in wrong] == ["http_401"]

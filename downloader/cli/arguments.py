@@ -317,7 +317,8 @@ def _read_plain(
             flags[option.name] = True
             continue
         text = value if equals else next(words, "-")
-        if text.startswith("-"):
+        # Two reports are in doubt: the second one must not silently be the only one.
+        if text.startswith("-") or (option.kind == "report" and option.name in flags):
             return None
         flags[option.name] = text
         if option.kind == "headers":

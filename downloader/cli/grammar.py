@@ -12,7 +12,7 @@ from downloader.version import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import NoReturn
+    from typing import Literal, NoReturn
 
     from downloader.cli.arguments import Verb
     from downloader.options import Option
@@ -28,6 +28,32 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
+
+
+class _Once(argparse.Action):
+    """An option whose second value would not be an override but a loss."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[object] | None,
+        option_string: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest, values)
+        if before != values:
+            parser.error(
+                f"{option_string} is given twice, {before!r} and {values!r}: a run "
+                "writes one report; leave one of them out"
+            )
+        setattr(namespace, self.dest, values)
+
+
+# Of other options the last one counts, as scripts expect that add to a command.
+_ACTIONS: dict[str, Literal["append"] | type[argparse.Action]] = {
+    "headers": "append",
+    "report": _Once,
+}
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -106,7 +132,7 @@ def _add(group: argparse._ArgumentGroup, option: Option) -> None:
     if option.kind == "bool":
         _add_switch(group, option)
         return
-    action = "append" if option.kind == "headers" else "store"
+    action = _ACTIONS.get(option.kind, "store")
     group.add_argument(
         *option.flags,
         dest=option.name,

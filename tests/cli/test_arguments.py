@@ -97,6 +97,19 @@ def test_headers_add_up():
     assert flags == {"headers": ["A: b", "C: d"]}
 
 
+@pytest.mark.parametrize("second", [["--report", "b.html"], ["--report=-"]])
+def test_a_second_report_is_refused_and_not_the_only_one(second):
+    text = refusal("fetch", "a", "--report", "a.json", *second)
+
+    assert "--report is given twice, 'a.json' and " in text
+
+
+def test_the_same_report_twice_is_one():
+    flags = parse(["fetch", "a", "--report", "r", "-q", "--report=r"]).flags
+
+    assert flags == {"report": "r", "quiet": True}
+
+
 def test_the_configuration_is_no_setting():
     invocation = parse(["fetch", "a", "--config", "mine.toml"])
 
