@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "Rows", "Summary"]
 
 _FAILURES_SHOWN = 5
+_MIB = 1 << 20
 
 
 class Rows(Protocol):
@@ -188,24 +189,33 @@ class Report:
         """The rows without a file, read lazily, in the list's order."""
         return self._open_rows().rows(errors_only=True)
 
-    def text(self) -> str:
-        """The summary for people: some lines, without a newline at the end."""
+    def text(self, rows_in: str | None = None) -> str:
+        """The summary for people: some lines, without a newline at the end.
+
+        Args:
+            rows_in: What lists every row, to be named where there is no room for all;
+                None if there is nothing yet.
+        """
         summary = self.summary
         lines = [_headline(summary), *_details(summary, self._counts())]
         if summary.failed:
-            lines += self._failure_lines()
+            lines += self._failure_lines(rows_in)
         if _is_cut_short(summary) or not summary.list_complete:
             lines.append(f"  {_interruption(summary)}")
         if summary.bound is not None:
             lines.append(f"  {summary.bound.text}")
         return "\n".join(lines)
 
-    def failures_text(self) -> str:
-        """What a person must know even if nothing else is to be said; may be empty."""
+    def failures_text(self, rows_in: str | None = None) -> str:
+        """What a person must know even if nothing else is to be said; may be empty.
+
+        Args:
+            rows_in: As for `text`.
+        """
         summary = self.summary
         if not summary.failed:
             return ""
-        return "\n".join([_headline(summary), *self._failure_lines()])
+        return "\n".join([_headline(summary), *self._failure_lines(rows_in)])
 
     def write_json(self, destination: str | os.PathLike[str]) -> None:
         """Write the summary and every row, one at a time, as one JSON object.
@@ -244,7 +254,7 @@ class Report:
             if count or name == "ok":
                 yield name, count
 
-    def _failure_lines(self) -> Iterator[str]:
+    def _failure_lines(self, rows_in: str | None) -> Iterator[str]:
         """Failures by kind, the first with their reasons, and where to find the others.
 
         What an interruption cut off is no news, and may be most of the list.
@@ -258,8 +268,8 @@ class Report:
         failures = (row for row in self.failures() if row.error not in STOPPED)
         yield from (f"    {_reason(row)}" for row in islice(failures, wanted))
         if tried > wanted:
-            more = tried - wanted
-            yield f"    and {more:,} more: --report FILE.json lists every one"
+            more, place = tried - wanted, rows_in or "--report FILE.json"
+            yield f"    and {more:,} more: {place} lists every one"
 
     def _write(self, stream: Sink) -> None:
         encode = msgspec.json.Encoder().encode
@@ -322,11 +332,18 @@ def _headline(summary: Summary) -> str:
     if summary.failed:
         files = f"{summary.rows - summary.failed:,} of {files}"
     pace = f"{wording.rate(summary.files_per_second)} files/s"
-    flow = f"{summary.mib_per_second:,.1f} MiB/s"
+    flow = f"{wording.size(summary.mib_per_second * _MIB)}/s"
     return (
-        f"{files}, {wording.size(summary.bytes)} in {wording.duration(summary.seconds)}: "
+        f"{files}, {_sizes(summary)} in {wording.duration(summary.seconds)}: "
         f"{pace}, {flow}  ({_way(summary)})"
     )
+
+
+def _sizes(summary: Summary) -> str:
+    """What was saved, and what came for it where that is not the same: the pace is its."""
+    saved = wording.size(summary.bytes)
+    received = wording.size(summary.received_bytes)
+    return saved if saved == received else f"{saved} ({received} received)"
 
 
 def _way(summary: Summary) -> str:
@@ -395,7 +412,10 @@ def _interruption(summary: Summary) -> str:
     losses = [f"{wording.plural(untried, 'line')} not tried"] if untried else []
     if not summary.list_complete:
         losses.append("the list not read to its end")
-    return ", ".join([cause, *losses])
+    # Of each that was under way; who has no part begins anew by itself.
+    under_way = summary.errors.get(ErrorKind.INTERRUPTED, 0)
+    parts = " from the parts that are kept" if under_way else ""
+    return f"{', '.join([cause, *losses])}; the same command goes on{parts}"
 
 
 def _signal_name(number: int) -> str:

@@ -218,7 +218,7 @@ def test_the_text_ends_with_what_bound_the_run():
 
 def test_the_text_says_what_matters():
     assert reported(SAVED, GONE).text().splitlines() == [
-        "299 of 300 files, 21.4 MiB in 1.9 s: 158 files/s, 11.3 MiB/s  (asyncio, 100 workers, 8 a host)",
+        "299 of 300 files, 21.4 MiB (21.5 MiB received) in 1.9 s: 158 files/s, 11.3 MiB/s  (asyncio, 100 workers, 8 a host)",
         "  ok 297 · skipped 2 · failed 1 · duplicates 4",
         "  latency 21 ms median, 40 ms p95, 80 ms p99 · 3 retries · CPU 0.60 s · memory 62.0 MiB",
         "  failed: http_404 1",
@@ -275,6 +275,45 @@ def test_of_many_failures_the_first_five_are_named_and_the_others_counted():
     assert lines[9:] == ["    and 4 more: --report FILE.json lists every one"]
 
 
+@pytest.mark.parametrize("name", ["text", "failures_text"])
+def test_the_file_that_has_the_other_failures_is_named(name):
+    report = reported(*[GONE] * 6, failed=6, errors={"http_404": 6})
+
+    assert "    and 1 more: r.json lists every one" in getattr(report, name)("r.json")
+
+
+def test_a_stopped_run_says_what_came_beside_what_was_saved():
+    headline, *_, last = (
+        reported(
+            rows=1,
+            ok=0,
+            skipped=0,
+            bytes=0,
+            received_bytes=60 * 2**20,
+            files_per_second=0.0,
+            mib_per_second=20.0,
+            errors={"interrupted": 1},
+            interrupted_by=signal.SIGINT,
+            seconds=3.0,
+        )
+        .text()
+        .splitlines()
+    )
+
+    assert headline.startswith(
+        "0 of 1 file, 0 B (60.0 MiB received) in 3.0 s: 0.0 files/s, 20.0 MiB/s"
+    )
+    assert last == (
+        "  interrupted by SIGINT; the same command goes on from the parts that are kept"
+    )
+
+
+def test_a_slow_line_has_its_own_unit():
+    text = reported(received_bytes=SUMMARY.bytes, mib_per_second=29 / 1024).text()
+
+    assert ", 21.4 MiB in 1.9 s: 158 files/s, 29.0 KiB/s  (" in text
+
+
 def test_what_a_server_or_a_list_says_cannot_move_the_cursor_or_show_a_secret():
     evil = msgspec.structs.replace(
         GONE, url="http://h/?token=abc\x1b[2J", detail="moved\nto http://u:pw@h/"
@@ -301,6 +340,12 @@ def test_a_failure_without_detail_shows_its_kind():
     assert reported(bare).text().endswith("http://h/gone  http_404")
 
 
+_STOPPED = (
+    "  interrupted by SIGINT, 9 lines not tried, the list not read to its end; "
+    "the same command goes on"
+)
+
+
 def test_an_interruption_says_what_is_left_and_how_to_go_on():
     untried = msgspec.structs.replace(GONE, error="not_tried", detail="interrupted")
     lines = (
@@ -319,7 +364,7 @@ def test_an_interruption_says_what_is_left_and_how_to_go_on():
     assert lines[3:] == [
         "  failed: not_tried 9, http_404 1",
         "    http://h/gone  http_404: the server answered 404 Not Found",
-        "  interrupted by SIGINT, 9 lines not tried, the list not read to its end",
+        _STOPPED,
     ]
 
 

@@ -235,7 +235,8 @@ def _allow_many_descriptors() -> None:
 
 def _finish(report: Report, settings: Settings) -> int:
     # Quiet means errors only, so that a nightly job is silent when all went well.
-    text = report.failures_text() if settings.quiet else report.text()
+    tell = report.failures_text if settings.quiet else report.text
+    text = tell(_rows_in(settings.report))
     if text:
         say(text)
     if not report.summary.lines and not settings.quiet:
@@ -246,6 +247,15 @@ def _finish(report: Report, settings: Settings) -> int:
     if report.interrupted_by is not None:
         return 128 + report.interrupted_by
     return status
+
+
+def _rows_in(path: str | None) -> str | None:
+    """What will list every row, as the summary names it; a page does not."""
+    from downloader.pages import needs
+
+    if path is None or needs.is_page(path):
+        return None
+    return "the report" if path == "-" else path
 
 
 def _tell(settings: Settings, text: str) -> None:

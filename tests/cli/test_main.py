@@ -151,6 +151,16 @@ def test_a_failed_url_ends_with_1(odd, capsys):
     assert main(["fetch", odd.url("status/404")]) == 1
 
 
+def test_the_summary_names_the_report_that_has_every_failure(odd, workdir, capsys):
+    urls = [odd.url(f"status/404?{number}") for number in range(6)]
+    main(["fetch", *urls, "--report", "r.json"])
+    named = capsys.readouterr().err
+    main(["fetch", *urls, "--report", "-"])
+
+    assert "and 1 more: r.json lists every one" in named
+    assert "and 1 more: the report lists every one" in capsys.readouterr().err
+
+
 def test_the_report_alone_goes_to_standard_output(odd, capfdbinary):
     main(["fetch", odd.url("ok/10"), "--report", "-", "-q"])
     out, err = capfdbinary.readouterr()
