@@ -52,11 +52,12 @@ def bar_of(
 ) -> Bar:
     """A strategy's bar, in its colour, with its interval."""
     assert told is not None
+    has_interval = told.repeats > 1
     return Bar(
         label=name_of(cell),
         value=told.median * scale,
-        low=told.low * scale,
-        high=told.high * scale,
+        low=told.low * scale if has_interval else None,
+        high=told.high * scale if has_interval else None,
         colour=theme.colour_of(cell.strategy),
         text=number(told.median * scale) + unit,
     )
@@ -79,9 +80,9 @@ def scaled(told: Estimate | None, divisor: float) -> tuple[float, float, float]:
 
 
 def three(told: Estimate | None, scale: float = 1.0) -> tuple[str, str, str]:
-    """Median and ends as text, dashes without an estimate."""
-    if told is None:
-        return DASH, DASH, DASH
+    """Median and ends as text, dashes without an estimate; one value has no ends."""
+    if told is None or told.repeats == 1:
+        return one(told, scale), DASH, DASH
     return (
         number(told.median * scale),
         number(told.low * scale),

@@ -61,11 +61,15 @@ def _spread(cell: Cell) -> float:
 
 def _failures(cells: Sequence[Cell]) -> Iterator[str]:
     failing = [cell for cell in cells if any(sample.failed for sample in cell.samples)]
-    if failing:
+    vain = [cell for cell in failing if not any(one.files for one in cell.samples)]
+    some = [cell for cell in failing if cell not in vain]
+    if some:
         yield (
             f"some downloads failed, so these were not given the same work: "
-            f"{_named(failing)}"
+            f"{_named(some)}"
         )
+    if vain:
+        yield f"all downloads failed, so these say how fast that is: {_named(vain)}"
 
 
 def _server_bound(cells: Sequence[Cell]) -> Iterator[str]:

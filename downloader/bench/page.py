@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from downloader.bench import cost_plots, plots
 from downloader.bench.result import Word
-from downloader.bench.text import header_lines, how_measured
+from downloader.bench.text import header_lines, how_measured, intervals
 from downloader.bench.verdict_plots import verdict_block
 from downloader.pages.drawing import drawing, to_svg
 from downloader.pages.page import Page, Section, render
@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["as_page"]
 
-_BRACKETS = (
-    "Medians. Where an interval stands beside one, it holds the true median: from six "
-    "repeats on with 95 % (percentile bootstrap), with fewer it is the range of all "
-    "values (94 % of five, 75 % of three). Both presume that repeats are independent."
+_PRESUMED = (
+    "Intervals are percentile bootstraps from six repeats on, and presume that repeats "
+    "are independent."
 )
 _WORDS = {
     Word.HOLDS: "claims that hold",
@@ -55,9 +54,13 @@ def as_page(result: BenchResult) -> bytes:
             notes=result.warnings,
             notes_title="Before you believe a figure",
             sections=sections,
-            details=(*header_lines(result), _BRACKETS),
+            details=(*header_lines(result), _how_sure(result)),
         )
     )
+
+
+def _how_sure(result: BenchResult) -> str:
+    return f"{intervals(result, 'From and to say')} {_PRESUMED}"
 
 
 def _facts(result: BenchResult) -> Iterator[tuple[str, str]]:

@@ -240,13 +240,20 @@ class Crossing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """A number that a verdict rests on; its interval is None where it is a plain count."""
+    """A number that a verdict rests on.
+
+    Attributes:
+        low: Its interval's lower end; None of a plain count, and of a single value.
+        high: The upper end.
+        repeats: How many values it rests on; None of a plain count.
+    """
 
     label: str
     value: float
     unit: str
     low: float | None = None
     high: float | None = None
+    repeats: int | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

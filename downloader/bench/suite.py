@@ -44,6 +44,7 @@ from downloader.bench.workloads import (
     page_work,
 )
 from downloader.site.process import Site
+from downloader.wording import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -272,8 +273,9 @@ class _Suite:
             arms = list_arms((path,), plan.settings, self._strategies, plan.workers)
             self._say_what_was_left_out(arms)
             self._tell(
-                f"your list, {recipe.workload.files:,} lines by {len(arms)} rows in "
-                f"{self._repeats} rounds"
+                f"your list, {plural(recipe.workload.files, 'line')} by "
+                f"{plural(len(arms), 'row')} in "
+                f"{plural(self._repeats, 'round')}"
             )
             self._measure(recipe.workload, arms, recipe.budget_seconds, _DAY_SECONDS)
 

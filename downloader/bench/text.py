@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from downloader.bench.result import Mode
+from downloader.bench.statistics import FEWEST_TO_RESAMPLE
 from downloader.pages.labels import number
 from downloader.wording import plural
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
         Workload,
     )
 
-__all__ = ["as_text", "header_lines", "how_measured", "promise"]
+__all__ = ["as_text", "header_lines", "how_measured", "intervals", "promise"]
 
 _MIB = 1 << 20
 _WIDTH = 88
@@ -46,14 +47,14 @@ _COST = (
     "switches",
     "lag ms",
 )
-_LEGEND = (
-    "Medians. In brackets where the true median lies: with 95 % from six repeats on, "
-    "below that the range of all (94 % of five, 75 % of three). Start: until each worker "
-    "had fetched a tiny file; it is in no other figure. MiB: private memory of all "
-    "processes at its peak, each: what a worker added. User and system: CPU seconds with "
-    "children. Switches: of context. Lag: how late a thread of the parent woke, the "
-    "upper bound of its wait for the GIL."
+_COLUMNS = (
+    "MiB: private memory of all processes at its peak, each: what a worker added. User "
+    "and system: CPU seconds with children. Switches: of context. Lag: how late a thread "
+    "of the parent woke, the upper bound of its wait for the GIL."
 )
+_START = "Start: until each worker had fetched a tiny file; it is in no other figure."
+_START_INSIDE = "Starting the workers is in all times."
+_NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 _PHASES = "where workers' time went, in per cent"
 
 
@@ -75,8 +76,41 @@ def as_text(result: BenchResult) -> str:
 
 
 def _header(result: BenchResult) -> str:
-    lines = (*header_lines(result), _LEGEND)
+    lines = (*header_lines(result), _legend(result))
     return "\n".join(line for one in lines for line in _wrapped(one))
+
+
+def _legend(result: BenchResult) -> str:
+    """What the tables' words and brackets mean, as far as there are any."""
+    parts = [intervals(result, "In brackets"), _COLUMNS]
+    if result.mode is Mode.LIST:
+        parts.insert(1, _START_INSIDE)
+    elif any(cell.startup_seconds is not None for cell in result.cells):
+        parts.insert(1, _START)
+    return " ".join(parts)
+
+
+def intervals(result: BenchResult, place: str) -> str:
+    """What is a median, and how surely the intervals hold the true one.
+
+    Args:
+        result: The bench, whose numbers of repeats are the ones that are told of.
+        place: Where an interval stands, which begins a sentence.
+    """
+    counts = {cell.seconds.repeats for cell in result.cells}
+    counts |= {one.repeats or 0 for each in result.verdicts for one in each.figures}
+    few = ", ".join(
+        f"{1 - 2.0 ** (1 - count):.0%} of {_NUMBERS[count]}".replace("%", " %")
+        for count in sorted(counts & _NUMBERS.keys(), reverse=True)
+    )
+    is_range = f"the range of all repeats, which holds the true median ({few})"
+    if max(counts, default=0) < FEWEST_TO_RESAMPLE:
+        return f"Medians. {place} {is_range}." if few else "Single values, not medians."
+    below = f", below that {is_range}" if few else ""
+    return (
+        f"Medians. {place} where the true median lies: with 95 % "
+        f"from six repeats on{below}."
+    )
 
 
 def header_lines(result: BenchResult) -> tuple[str, str, str]:
@@ -274,7 +308,7 @@ def _wrapped(text: str, start: str = "") -> list[str]:
 def promise(mode: Mode) -> str:
     """How long a bench of this kind takes."""
     if mode is Mode.QUICK:
-        return "within a minute"
-    return (
-        "within ten minutes" if mode is Mode.FULL else "as long as the servers let it"
-    )
+        return "ends within a minute"
+    if mode is Mode.FULL:
+        return "ends within ten minutes"
+    return "takes as long as the servers let it"

@@ -40,10 +40,10 @@ def verdict_block(verdict: Verdict, draw: Draw) -> Block:
 def _verdict_figures(figures: Sequence[Number]) -> Iterator[Figure]:
     """Ratios on their own scale; of what has another unit, what can be compared."""
     ratios = [
-        Dot(label=one.label, value=one.value, low=one.low, high=one.high)
+        _dot(one)
         for one in figures
         # A ratio of nothing has no place on a scale of ratios.
-        if one.unit == "times" and one.low and one.high is not None
+        if one.unit == "times" and (one.value if one.low is None else one.low) > 0
     ]
     if ratios:
         yield dots(ratios, "times, 1 = no difference")
@@ -56,6 +56,16 @@ def _verdict_figures(figures: Sequence[Number]) -> Iterator[Figure]:
             if one.unit == unit
         ]
         yield bars(rows, unit)
+
+
+def _dot(one: Number) -> Dot:
+    """A ratio; that of a single pair has no interval to draw."""
+    return Dot(
+        label=one.label,
+        value=one.value,
+        low=one.value if one.low is None else one.low,
+        high=one.value if one.high is None else one.high,
+    )
 
 
 def _figure_table(figures: Sequence[Number]) -> Table:

@@ -64,7 +64,7 @@ def bench(
     )
     folder = str(own["bench_output"])
     _make_folder(folder)
-    first_words = f"downloader: measuring; this takes {promise(mode)}"
+    first_words = f"downloader: measuring; this {promise(mode)}"
     has_page = _can_make_page()
     try:
         with _Status(first_words, is_shown=not settings.quiet, check=check) as status:

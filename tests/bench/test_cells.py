@@ -135,5 +135,15 @@ def test_load_noise_failures_and_a_servers_limit_are_doubts():
 
     told = " | ".join(doubts(busy, 2, [*noisy, *failing]))
 
-    for clue in ("load 1.5", "3.0", "downloads failed", "server-bound"):
+    for clue in ("load 1.5", "3.0", "some downloads failed", "server-bound"):
         assert clue in told
+
+
+def test_where_nothing_came_not_only_some_downloads_failed():
+    samples = {0: [sample(files=0, failed=100)]}
+    failing = make_cells([arm("threads", 4)], Rounds(samples=samples), workload(), 2, 1)
+
+    (told,) = doubts(MACHINE, 2, failing)
+
+    assert told.startswith("all downloads failed, ")
+    assert "threads with 4 on latency" in told

@@ -1,13 +1,34 @@
+import msgspec
 import pytest
-from bench_figures import whole_result
+from bench_figures import cells, whole_result
 from page_reader import Reader
 
 from downloader.bench.page import as_page
+from downloader.bench.result import Word
+from downloader.bench.statistics import estimate
+from downloader.bench.verdicts.words import figure, verdict
 
 
 @pytest.fixture(scope="module")
 def page():
     return Reader(as_page(whole_result()))
+
+
+def test_a_single_value_has_no_interval():
+    single = msgspec.structs.replace(
+        whole_result(),
+        cells=tuple(cells({"serial": [1.0], "threads": [0.5]})),
+        verdicts=(verdict(1, Word.HOLDS, "so", [figure("pairs", estimate([2.0]))]),),
+        crossings=(),
+    )
+    page = Reader(as_page(single))
+
+    (told,) = page.blocks[
+        "1. For IO-bound work threads, processes and asyncio all speed up downloads."
+    ]
+    assert told == {"figure": "pairs", "value": "2", "unit": "times"}
+    assert all("from" not in row for row in page.blocks["Times as fast as serial"])
+    assert "pairs" in page.labels
 
 
 def test_its_head_has_the_machine_the_claims_and_the_warnings(page):

@@ -8,11 +8,15 @@ from downloader.bench.result import (
     BenchResult,
     Crossing,
     Mode,
+    Word,
     read_json,
     write_json,
 )
+from downloader.bench.statistics import estimate
 from downloader.bench.text import as_text
 from downloader.bench.verdicts import Evidence, judge
+from downloader.bench.verdicts.words import figure
+from downloader.bench.verdicts.words import verdict as verdict_of
 
 
 @pytest.fixture
@@ -58,6 +62,76 @@ def test_the_text_has_machine_table_verdicts_and_warnings(result):
         "! the moon was full",
     ):
         assert clue in text
+
+
+def single(mode=Mode.FULL, repeats=1, **changes):
+    found = tuple(cells({"serial": [1.0] * repeats, "threads": [0.5] * repeats}))
+    return BenchResult(
+        mode=mode,
+        started_at=datetime(2026, 1, 2, 3, 4, tzinfo=UTC),
+        seconds=50.0,
+        seed=7,
+        machine=MACHINE,
+        workloads=(workload(),),
+        cells=found,
+        crossings=(),
+        verdicts=changes.get("verdicts", ()),
+        warnings=(),
+    )
+
+
+def legend(result):
+    return " ".join(as_text(result).partition("\n\n")[0].split())
+
+
+def test_a_single_value_has_no_interval_and_no_legend_for_one():
+    told = figure("once", estimate([0.063]), "s")
+    verdict = verdict_of(1, Word.UNDECIDED, "why", [told])
+    text = as_text(single(verdicts=(verdict,)))
+
+    assert "once 0.063 s\n" in f"{text}\n"
+    assert "(0.063" not in text
+    assert "Single values, not medians." in text
+    assert "brackets" not in text
+
+
+@pytest.mark.parametrize(
+    ("repeats", "told"),
+    [
+        (
+            2,
+            "In brackets the range of all repeats, which holds the true median (50 % of two).",
+        ),
+        (5, "which holds the true median (94 % of five)."),
+        (6, "In brackets where the true median lies: with 95 % from six repeats on. "),
+    ],
+)
+def test_the_legend_quotes_the_confidence_of_the_repeats_made(repeats, told):
+    assert told in legend(single(repeats=repeats))
+
+
+def test_the_legend_has_what_verdicts_rest_on_beside():
+    verdict = verdict_of(
+        1, Word.HOLDS, "why", [figure("it", estimate([1.0, 2.0, 3.0]), "s")]
+    )
+
+    assert "from six repeats on, below that the range of all repeats" in legend(
+        single(repeats=6, verdicts=(verdict,))
+    )
+    assert "(75 % of three)" in legend(single(repeats=6, verdicts=(verdict,)))
+
+
+def test_of_start_up_the_legend_says_where_it_is(result):
+    started = tuple(
+        msgspec.structs.replace(cell, startup_seconds=cell.seconds)
+        for cell in result.cells
+    )
+
+    assert "Start" not in legend(result)
+    assert "it is in no other figure" in legend(
+        msgspec.structs.replace(result, cells=started)
+    )
+    assert "Starting the workers is in all times." in legend(single(Mode.LIST))
 
 
 def test_a_row_has_medians_with_their_ends(result):

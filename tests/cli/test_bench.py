@@ -10,6 +10,7 @@ from page_reader import Reader
 
 from downloader.bench.memory import can_tell
 from downloader.bench.result import Mode, read_json
+from downloader.bench.text import promise
 from downloader.cli import main
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -57,6 +58,8 @@ def test_the_users_list_is_fetched_by_each_strategy(capsys, workdir, site):
     result = read_json("measured/bench.json")
     assert status == 0, told.err
     assert result.mode is Mode.LIST
+    assert "measuring; this takes as long as the servers let it" in told.err
+    assert "(50 % of two)" in " ".join(told.out.split())
     assert [(c.strategy, c.workers, len(c.samples)) for c in result.cells] == [
         ("serial", 1, 2),
         ("threads", 2, 2),
@@ -193,3 +196,22 @@ def children_of(pid):
         if int(fields[1]) == pid:
             found.append(stat)
     return found
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [(Mode.QUICK, "ends within a minute"), (Mode.FULL, "ends within ten minutes")],
+)
+def test_how_long_it_takes_is_a_sentence(mode, told):
+    assert promise(mode) == told
+
+
+def test_one_round_of_one_line_is_singular(capsys, workdir, site):
+    status = main(["bench", f"{site.url}/n/1", "-s", "serial", "--repeats", "1"])
+
+    told = capsys.readouterr()
+    assert status == 0, told.err
+    assert "measuring your list, 1 line by 1 row in 1 round\n" in told.err
+    assert "Single values, not medians. Starting the workers" in " ".join(
+        told.out.split()
+    )

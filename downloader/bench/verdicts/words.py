@@ -80,10 +80,12 @@ def figure(
     label: str, told: Estimate, unit: str = "times", scale: float = 1.0
 ) -> Figure:
     """An estimate as a verdict's figure, in another unit if need be."""
+    has_interval = told.repeats > 1
     return Figure(
         label=label,
         value=told.median * scale,
-        low=told.low * scale,
-        high=told.high * scale,
+        low=told.low * scale if has_interval else None,
+        high=told.high * scale if has_interval else None,
+        repeats=told.repeats,
         unit=unit,
     )
