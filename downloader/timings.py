@@ -73,12 +73,11 @@ class Timings:
         )
         return [HostTimes(host, rows, tuple(seconds)) for host, rows, *seconds in found]
 
-    def seconds(self) -> tuple[int, tuple[float, ...]]:
-        """How many rows have times, and these in all, by phase."""
-        rows, *seconds = self._connection.execute(
-            f"SELECT count(began), {_SUMS} FROM rows"  # noqa: S608 - constants
-        ).fetchone()
-        return rows, tuple(seconds)
+    def timed(self) -> int:
+        """How many rows have times."""
+        rows: int
+        (rows,) = self._connection.execute("SELECT count(began) FROM rows").fetchone()
+        return rows
 
     def sizes(self) -> list[tuple[int, int]]:
         """Saved files below each of `SIZE_STEPS` and above all: how many, their bytes."""

@@ -16,6 +16,7 @@ __all__ = ["Passed", "RunFigures", "Timeline", "gather", "go_over"]
 
 _BINS = 60
 _SLOWEST = 20
+_ROUNDING = 1e-12
 
 
 class Timeline:
@@ -30,10 +31,12 @@ class Timeline:
         self._parts = [0.0] * (_BINS + 1)
         # Differences of what fills whole bins: adding takes as long for any length.
         self._steps = [0.0] * (_BINS + 1)
+        self._total = 0.0
 
     def add(self, began: float, ended: float, amount: float) -> None:
         """Spread an amount evenly from one moment to another, counted from the start."""
         width = self.width
+        self._total += amount
         last = _BINS - 1
         first_bin = min(last, max(0, int(began / width)))
         last_bin = min(last, max(first_bin, int(ended / width)))
@@ -57,9 +60,12 @@ class Timeline:
     def rates(self) -> list[float]:
         """The amount a second in each bin."""
         found, whole = [], 0.0
+        # What goes up and down in turn leaves a rest of rounding where there is nothing.
+        least = _ROUNDING * self._total
         for part, step in zip(self._parts[:_BINS], self._steps, strict=False):
             whole += step
-            found.append(max(0.0, part + whole) / self.width)
+            amount = part + whole
+            found.append(amount / self.width if amount > least else 0.0)
         return found
 
 
@@ -86,18 +92,18 @@ class RunFigures:
 
     Attributes:
         timed: Rows whose times are known.
-        seconds: The workers' time for last attempts, by phase.
         passed: What was read row by row.
         hosts: The busiest hosts, the busiest first.
+        has_more_hosts: True if there are others.
         sizes: How many saved files in each range of sizes, and their bytes.
         slowest: The slowest rows, the slowest first.
         examples: The first failure of each kind: a line and what it came to.
     """
 
     timed: int
-    seconds: tuple[float, ...]
     passed: Passed
     hosts: Sequence[HostTimes]
+    has_more_hosts: bool
     sizes: Sequence[tuple[int, int]]
     slowest: Sequence[Slow]
     examples: dict[str, tuple[str, str]]
@@ -111,13 +117,13 @@ def gather(timings: Timings, seconds: float, most_hosts: int) -> RunFigures:
         seconds: The length of the run.
         most_hosts: How many to tell apart.
     """
-    timed, by_phase = timings.seconds()
-    hosts = timings.busiest_hosts(most_hosts)
+    found = timings.busiest_hosts(most_hosts + 1)
+    hosts = found[:most_hosts]
     return RunFigures(
-        timed=timed,
-        seconds=by_phase,
+        timed=timings.timed(),
         passed=go_over(timings.each(), seconds, [one.host for one in hosts]),
         hosts=hosts,
+        has_more_hosts=len(found) > most_hosts,
         sizes=timings.sizes(),
         slowest=timings.slowest(_SLOWEST),
         examples=timings.first_failures(),

@@ -28,7 +28,8 @@ class Table:
         headings: One a column.
         rows: As many cells each.
         texts: The places of columns of words; the others are numbers.
-        long: Those of them whose words may be long, such as URLs.
+        long: Those of them whose words may be long, such as URLs; a line break in one
+            is shown.
     """
 
     headings: Sequence[str]
@@ -92,6 +93,7 @@ class Page:
     Attributes:
         title: Its heading.
         lead: Some words below it.
+        finding: What follows from the figures, in a sentence; may be empty.
         facts: The figures that matter most, each with its name.
         notes: What a reader must know before believing a figure.
         notes_title: What stands above them.
@@ -104,6 +106,7 @@ class Page:
     facts: Sequence[tuple[str, str]]
     notes: Sequence[str]
     sections: Sequence[Section]
+    finding: str = ""
     notes_title: str = "Worth knowing"
     details: Sequence[str] = ()
 

@@ -54,6 +54,7 @@ def as_page(report: Report) -> bytes:
         Page(
             title="downloader report",
             lead=report.text().splitlines()[0],
+            finding=summary.bound.text if summary.bound else "",
             facts=tuple(_facts(summary)),
             notes=tuple(_notes(summary, figures)),
             sections=sections,
@@ -97,13 +98,11 @@ def _notes(summary: Summary, figures: RunFigures) -> Iterator[str]:
         )
     if summary.retries:
         yield "plots of time show the last attempt of each row, earlier ones are left out"
-    if len(figures.hosts) == _HOSTS:
+    if figures.has_more_hosts and figures.timed:
         yield f"of the hosts the {_HOSTS} with most rows are shown"
 
 
 def _details(summary: Summary, output: str) -> Iterator[str]:
-    if summary.bound is not None:
-        yield summary.bound.text
     if summary.auto is not None:
         yield f"auto kept {summary.auto.strategy}: {summary.auto.why}"
     limit = "no limit" if summary.per_host is None else f"{summary.per_host:,}"
@@ -122,8 +121,10 @@ def _details(summary: Summary, output: str) -> Iterator[str]:
 def _sections(summary: Summary, figures: RunFigures, draw: Draw) -> Iterator[Section]:
     if figures.timed:
         yield _section("time", "Over time", run_plots.over_time(figures, draw))
-        yield _section("latency", "Latency", run_plots.latency(figures, draw))
-        yield _section("phases", "Where time went", run_plots.phases(figures, draw))
+        if any(figures.passed.files.values()):
+            yield _section("latency", "Latency", run_plots.latency(figures, draw))
+        phases = run_plots.phases(summary, figures, draw)
+        yield _section("phases", "Where time went", phases)
     if summary.ok:
         yield _section("sizes", "Sizes", run_plots.sizes(figures, draw))
     if summary.errors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from downloader import wording
@@ -42,12 +43,12 @@ def over_time(figures: RunFigures, draw: Draw) -> Iterator[Block]:
     in_flight = figures.passed.in_flight.rates
     edges = figures.passed.received.edges
     yield Block(
-        title="Throughput",
+        title="Throughput of saved files",
         text="Bytes of files that were saved, spread evenly over the time that their "
         "bodies took.",
         svg=draw(
-            areas(edges, received, "MiB a second", theme.BLUE),
-            f"throughput over time, {number(max(received))} MiB a second at most",
+            areas(edges, received, "MiB a second, of saved files", theme.BLUE),
+            f"throughput of saved files over time, {number(max(received))} MiB a second at most",
         ),
         table=_over_time_table("MiB/s", figures.passed.received, received),
     )
@@ -66,11 +67,16 @@ def _over_time_table(
     heading: str, timeline: Timeline, values: Sequence[float]
 ) -> Table:
     rows = []
+    step = _TABLE_BINS * timeline.width
     for place in range(0, len(values), _TABLE_BINS):
         own = values[place : place + _TABLE_BINS]
         ends = (place * timeline.width, (place + len(own)) * timeline.width)
         rows.append(
-            (*map(_seconds, ends), number(sum(own) / len(own)), number(max(own)))
+            (
+                *(_seconds(end, step) for end in ends),
+                number(sum(own) / len(own)),
+                number(max(own)),
+            )
         )
     return Table(
         headings=("from, s", "to, s", f"{heading}, mean", "highest"),
@@ -87,8 +93,6 @@ def latency(figures: RunFigures, draw: Draw) -> Iterator[Block]:
         for host, files in passed.files.items()
         if files
     }
-    if not hosts:
-        return
     scale, unit = _unit(max(values[-1] for values in hosts.values()))
     rows = [
         Range(host, [value * scale for value in values])
@@ -118,24 +122,24 @@ def _quantiles(latency: Quantiles) -> list[float]:
     return [latency.quantile(share) or 0.0 for share, _ in _SHARES]
 
 
-def phases(figures: RunFigures, draw: Draw) -> Iterator[Block]:
+def phases(summary: Summary, figures: RunFigures, draw: Draw) -> Iterator[Block]:
     """The workers' time, by what it went to."""
-    total = sum(figures.seconds) or 1.0
+    spent = summary.phase_seconds
+    total = sum(spent.values()) or 1.0
     rows = [
         Bar(
-            label=name,
+            label=theme.PHASES[phase][0],
             value=100 * seconds / total,
-            colour=colour,
+            colour=theme.PHASES[phase][1],
             text=f"{number(100 * seconds / total)} %",
         )
-        for name, seconds, colour in zip(
-            _PHASES, figures.seconds, _COLOURS, strict=True
-        )
+        for phase, seconds in spent.items()
     ]
     yield Block(
         title="The workers' time",
-        text="Of the last attempt of each row. Connect has the look-up of names in it, "
-        "held back is waiting for the sake of a rate.",
+        text="Of all attempts, and of workers that stood idle for the sake of a host "
+        "(politeness). Queue is what was handed out and not yet begun; connect has the "
+        "look-up of names in it, held back is waiting for the sake of a rate.",
         svg=draw(
             bars(rows, "per cent of the workers' time"),
             "where time went: " + ", ".join(f"{row.label} {row.text}" for row in rows),
@@ -144,7 +148,7 @@ def phases(figures: RunFigures, draw: Draw) -> Iterator[Block]:
             headings=("phase", "seconds", "%"),
             rows=[
                 (row.label, number(seconds), number(row.value))
-                for row, seconds in zip(rows, figures.seconds, strict=True)
+                for row, seconds in zip(rows, spent.values(), strict=True)
             ],
         ),
     )
@@ -162,11 +166,12 @@ def _phases_by_host(hosts: Sequence[HostTimes], draw: Draw) -> Block:
         (host, 0.0, [Part(*one) for one in zip(own, _COLOURS, strict=True)])
         for host, own in shares.items()
     ]
-    figure = stacks(rows, "per cent of the workers' time", ends=False)
+    figure = stacks(rows, "per cent of the attempts' time", ends=False)
     return Block(
-        title="The workers' time by host",
+        title="The attempts' time by host",
+        text="Of the last attempt of each row alone, without what it waited for before.",
         key=_phase_key(),
-        svg=draw(figure, "where time went, by host"),
+        svg=draw(figure, "where attempts' time went, by host"),
         table=Table(
             headings=("per cent, by host", *_PHASES),
             rows=[(host, *map(number, own)) for host, own in shares.items()],
@@ -230,18 +235,23 @@ def errors(summary: Summary, figures: RunFigures, draw: Draw) -> Iterator[Block]
         Bar(label=kind, value=rows, colour=theme.VERMILION, text=f"{rows:,}")
         for kind, rows in ranked
     ]
-    nothing = ("-", "-")
+    nothing = ("-", "")
     yield Block(
         title="Failures by kind",
         svg=draw(bars(rows, "rows"), "failures by kind"),
         table=Table(
-            headings=("kind", "rows", "such as", "what it came to"),
+            headings=("kind", "rows", "such as"),
+            # The reason beneath its URL: beside it, it would be out of a phone's sight.
             rows=[
-                (kind, f"{rows:,}", *map(_shown, figures.examples.get(kind, nothing)))
+                (
+                    kind,
+                    f"{rows:,}",
+                    "\n".join(map(_shown, figures.examples.get(kind, nothing))).strip(),
+                )
                 for kind, rows in ranked
             ],
-            texts=(0, 2, 3),
-            long=(2, 3),
+            texts=(0, 2),
+            long=(2,),
         ),
         is_wide=True,
     )
@@ -274,13 +284,13 @@ def slowest(figures: RunFigures, draw: Draw) -> Iterator[Block]:
         else "They lie far apart in the run, so each is drawn from its own beginning.",
         key=_phase_key(),
         svg=draw(stacks(rows, f"{unit} {since}", ends=False), "the slowest rows"),
-        table=_slowest_table(numbered, scale, unit),
+        table=_slowest_table(numbered, scale, unit, (ended - began) / len(shown)),
         is_wide=True,
     )
 
 
 def _slowest_table(
-    numbered: Sequence[tuple[int, Slow]], scale: float, unit: str
+    numbered: Sequence[tuple[int, Slow]], scale: float, unit: str, step: float
 ) -> Table:
     return Table(
         headings=(
@@ -296,7 +306,7 @@ def _slowest_table(
             (
                 str(place),
                 number(one.seconds * scale),
-                _seconds(one.began),
+                _seconds(one.began, step),
                 wording.size(one.size_bytes),
                 _shown(one.url),
                 _shown(one.came_to),
@@ -318,8 +328,12 @@ def _unit(most_seconds: float) -> tuple[float, str]:
     return (1.0, "s") if most_seconds >= 10 else (1e3, "ms")  # noqa: PLR2004 - five digits of ms
 
 
-def _seconds(seconds: float) -> str:
-    return f"{seconds:,.2f}" if seconds < 100 else f"{seconds:,.0f}"  # noqa: PLR2004 - digits
+def _seconds(seconds: float, step: float) -> str:
+    """A moment of several that lie so far apart, with the digits that tell them apart."""
+    digits = min(6, max(2, math.ceil(-math.log10(max(step, 1e-6)))))
+    if seconds >= 100 and step >= 1:  # noqa: PLR2004 - digits
+        digits = 0
+    return f"{seconds:,.{digits}f}"
 
 
 def _shown(text: str) -> str:

@@ -43,6 +43,14 @@ def test_what_took_no_time_counts_all_the_same():
     assert sum(rate * timeline.width for rate in timeline.rates) == pytest.approx(7.0)
 
 
+def test_where_nothing_was_there_is_nothing():
+    timeline = Timeline(60.0)
+    for number in range(1, 40):
+        timeline.add(0.1 * number, 5.3 + 0.7 * number, 0.1)
+
+    assert timeline.rates[40:] == [0.0] * 20
+
+
 def test_attempts_in_flight_are_those_at_the_same_time():
     in_flight = go_over([row(first_byte=6.0)] * 5, 12.0, []).in_flight.rates
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from page_reader import Reader
 
 from downloader import fetch
 from downloader.cli import main
-from downloader.pages import needs
+from downloader.pages import needs, run
 from downloader.pages.run import as_page
 from downloader.strategies.contract import NAMES
 
@@ -55,10 +56,62 @@ def test_failures_are_told_by_kind_with_an_example(odd, site):
 
     gone, invalid = page.blocks["Failures by kind"]
     assert (gone["kind"], gone["rows"]) == ("http_404", "2")
-    assert gone["such as"] == odd.url("status/404")
-    assert "404" in gone["what it came to"]
+    url, reason = gone["such as"].splitlines()
+    assert url == odd.url("status/404")
+    assert "404" in reason
     assert (invalid["kind"], invalid["rows"]) == ("invalid_url", "1")
     assert any("1 row without times" in note for note in page.notes)
+
+
+def test_a_run_that_saved_nothing_has_no_section_without_a_plot(odd):
+    main(["fetch", odd.url("status/404"), "--report", "out.html", "-q"])
+    text = Path("out.html").read_text()
+
+    assert 'id="latency"' not in text
+    assert 'id="time"' in text
+    assert "Throughput of saved files" in read().blocks
+
+
+def test_the_workers_time_is_the_summary_s(odd):
+    urls = [odd.url(f"slow/{n}/0.1") for n in range(100, 108)]
+    with fetch(urls, strategy="threads", workers=4, per_host=2) as report:
+        spent = report.summary.phase_seconds
+        page = Reader(as_page(report))
+
+    shares = {row["phase"]: float(row["%"]) for row in page.blocks["The workers' time"]}
+    total = sum(spent.values())
+    assert spent["politeness"] > 0.3
+    assert shares["politeness"] == pytest.approx(
+        100 * spent["politeness"] / total, abs=0.1
+    )
+
+
+@pytest.mark.parametrize(("count", "is_said"), [(3, True), (2, False)])
+def test_hidden_hosts_are_told_of_where_there_are_any(odd, monkeypatch, count, is_said):
+    monkeypatch.setattr(run, "_HOSTS", 2)
+    port = odd.url("").split(":")[2]
+    hosts = [f"127.0.0.{number}" for number in range(1, 1 + count)]
+    with fetch([f"http://{host}:{port}ok/1" for host in hosts], timeout=2) as report:
+        page = Reader(as_page(report))
+
+    note = "of the hosts the 2 with most rows are shown"
+    assert (note in page.notes) is is_said
+
+
+def test_hidden_hosts_without_a_plot_are_no_matter(site, monkeypatch):
+    monkeypatch.setattr(run, "_HOSTS", 0)
+    main(["fetch", f"{site.url}/n/1", "-q"])
+    main(["fetch", f"{site.url}/n/1", "--report", "out.html", "-q"])
+
+    assert read().notes == []
+
+
+def test_times_of_a_short_run_are_told_apart(site):
+    with fetch([f"{site.url}/n/{number}" for number in range(4)]) as report:
+        page = Reader(as_page(report))
+
+    begins = [row["from, s"] for row in page.blocks["In flight"]]
+    assert len(set(begins)) == len(begins) == 10
 
 
 def test_secrets_and_markup_of_a_list_do_not_reach_the_page(odd):
@@ -199,5 +252,5 @@ def test_the_page_says_what_bound_the_run_and_what_auto_kept(odd, tmp_path):
         text = as_page(report).decode()
         bound, auto = report.summary.bound, report.summary.auto
 
-    assert bound.evidence in text
+    assert f'<p class="finding">{bound.text}</p>' in unescape(text)
     assert f"auto kept {auto.strategy}" in text
