@@ -550,9 +550,15 @@ CONFIG = Option(
 )
 
 
-def closest(wrong: str, known: Iterable[str]) -> str:
-    """A clause that suggests the nearest known word, empty if none is near."""
+def closest(wrong: str, known: Iterable[str], prefix: str = "") -> str:
+    """A clause that suggests the nearest known word, empty if none is near.
+
+    Args:
+        wrong: What was given.
+        known: What it may be.
+        prefix: What stands before all of them, and before the one that is suggested.
+    """
     from difflib import get_close_matches
 
     near = get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {prefix}{near[0]}?" if near else ""

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol, TextIO
 
 from downloader import wording
 from downloader.models import STOPPED, Outcome, Status
+from downloader.patterns import lazy
 from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ _FAILURES_A_FRAME = 20  # a host that is down fails thousands of lines a second
 _NOTE_SHOWN = 500  # characters; a line of a list may be megabytes long
 _BAR_CELLS = 8  # the fewest that still show a movement
 _ERASE = "\r\x1b[J"  # to the line's start, and clear from there to the screen's end
+# In a name of `policy.naming`'s: `_key=value&key=value` before the hash and the ending.
+_QUERY = lazy(r"_[^_/=~]*=[^/]*(~[0-9a-f]{10}(?:\.[A-Za-z0-9]{1,16})?)\Z")
 
 
 class Progress(Protocol):
@@ -306,11 +309,18 @@ class Lines(_Tally):
     def _line(self, now: float, in_flight: int) -> str:
         sample = self._sample(now)
         _, bytes_per_second = self._pace.add(sample)
-        return (
-            f"{_files(self._files, 0)}, {wording.size(sample.received_bytes)}, "
-            f"{wording.size(bytes_per_second)}/s, {self._failed:,} failed, "
-            f"{in_flight:,} in flight"
-        )
+        total = max(self._total, self._lines)
+        of_all = f" of {total:,}" if total else ""
+        waiting = total - self._files - in_flight
+        parts = [
+            f"{self._files:,}{of_all} done",
+            f"{self._failed:,} failed",
+            f"{in_flight:,} in flight",
+            *([f"{waiting:,} waiting"] if waiting > 0 else []),
+            wording.size(sample.received_bytes),
+            f"{wording.size(bytes_per_second)}/s",
+        ]
+        return ", ".join(parts)
 
 
 class Bars(_Tally):
@@ -505,6 +515,9 @@ def _cut_left(text: str, cells: int) -> str:
     """The end of a text, which is where names differ, in just so many cells."""
     from tqdm.utils import disp_len
 
+    if disp_len(text) > cells:
+        # The query that a file's name has in it says less than the name before it.
+        text = _QUERY.sub(r"\1", text)
     if disp_len(text) > cells:
         text = text[-cells:]  # no letter takes less than a cell
         while text and disp_len(text) >= cells:

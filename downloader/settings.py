@@ -281,14 +281,19 @@ def _flags(flags: Mapping[str, object]) -> dict[str, Given]:
     return given
 
 
+_PREFIX = "DOWNLOADER_"
+
+
 def _variables(environ: Mapping[str, str]) -> dict[str, Given]:
     known = {option.variable: option for option in OPTIONS}
     given = {}
     for variable, text in environ.items():
-        if not variable.startswith("DOWNLOADER_") or variable == CONFIG.variable:
+        if not variable.startswith(_PREFIX) or variable == CONFIG.variable:
             continue
         if variable not in known:
-            near = closest(variable, known)
+            # Without what all have in common, which would make any two seem near.
+            names = [one.name.upper() for one in OPTIONS]
+            near = closest(variable.removeprefix(_PREFIX), names, _PREFIX)
             raise InvalidSettings(f"{variable}: no setting has this variable{near}")
         # Set and empty is how shells and compose files spell "not set".
         if text:

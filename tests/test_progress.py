@@ -195,7 +195,18 @@ def test_every_ten_seconds_there_is_one_line(lines, text, clock):
     draw(lines, clock, seconds=9.9)
 
     assert text.getvalue() == (
-        "1,235 files, 117.7 MiB, 11.8 MiB/s, 1 failed, 4 in flight\n"
+        "1,235 done, 1 failed, 4 in flight, 117.7 MiB, 11.8 MiB/s\n"
+    )
+
+
+def test_a_line_says_how_many_wait_of_how_many(lines, text, clock):
+    lines.grow(40)
+    lines.outcome(FAILED, 0)
+    lines.outcome(FAILED, 0)
+    draw(lines, clock, seconds=10, in_flight=3)
+
+    assert text.getvalue().startswith(
+        "2 of 40 done, 2 failed, 3 in flight, 35 waiting, "
     )
 
 
@@ -206,7 +217,7 @@ def test_a_line_s_rate_is_of_the_last_ten_seconds(lines, text, clock):
     draw(lines, clock, seconds=10)
 
     assert text.getvalue().splitlines()[1] == (
-        "2 files, 110.0 MiB, 1.0 MiB/s, 0 failed, 0 in flight"
+        "2 done, 0 failed, 0 in flight, 110.0 MiB, 1.0 MiB/s"
     )
 
 
@@ -217,7 +228,7 @@ def test_bytes_of_a_transfer_in_flight_count_from_where_it_was_first_seen(
     lines.moved(1, "resumed", 60 * MIB, 100 * MIB)
     draw(lines, clock, seconds=10)
 
-    assert text.getvalue().startswith("0 files, 10.0 MiB, 1.0 MiB/s")
+    assert text.getvalue() == "0 done, 0 failed, 0 in flight, 10.0 MiB, 1.0 MiB/s\n"
 
 
 def test_a_transfer_that_ended_in_a_retry_gives_no_negative_rate(lines, text, clock):
@@ -227,7 +238,7 @@ def test_a_transfer_that_ended_in_a_retry_gives_no_negative_rate(lines, text, cl
     lines.ended(1)
     draw(lines, clock, seconds=10)
 
-    assert text.getvalue().splitlines()[1].startswith("0 files, 0 B, 0 B/s")
+    assert text.getvalue().splitlines()[1].endswith(", 0 B, 0 B/s")
 
 
 def test_a_note_is_a_line_at_the_next_tick(lines, text, clock):
@@ -393,6 +404,13 @@ def test_a_long_name_keeps_its_end(bars, terminal, clock):
     draw(bars, clock)
 
     assert re.match(r"…\S*/photo\.jpg +0%", terminal.screen()[1])
+
+
+def test_of_a_name_that_is_too_long_the_query_goes_first():
+    name = "h/archive_file_id=12&token=%2A&expires=20261127~0123456789.iso"
+
+    assert progress._cut_left(name, 30).rstrip() == "h/archive_file~0123456789.iso"
+    assert progress._cut_left(name, 80).rstrip() == name
 
 
 def test_a_name_with_wide_letters_takes_no_more_cells_than_others():

@@ -160,6 +160,12 @@ def test_an_unknown_variable_is_an_error_with_a_suggestion():
     assert "did you mean DOWNLOADER_RETRIES?" in message
 
 
+def test_a_variable_that_is_like_no_other_has_no_suggestion():
+    message = load_refusal(environ={"DOWNLOADER_FOO": "1"})
+
+    assert message == "DOWNLOADER_FOO: no setting has this variable"
+
+
 def test_variables_of_other_programs_do_not_matter():
     assert loaded(environ={"DOWNLOAD_DIR": "x", "PATH": "y"}) == Settings()
 
