@@ -180,7 +180,9 @@ def _cpu(figures: Figures) -> Bound | None:
     )
     is_kept = _is_kept_from_cores(figures)
     cpu_advice = _kept_advice(figures) if is_kept else _cpu_advice(figures)
-    said = (_hash_advice(figures), cpu_advice)
+    # Of the CPU or of workers, whichever hashing has more of.
+    whole = min(figures.all_cpu_seconds, figures.slot_seconds)
+    said = (_hash_advice(figures, whole), cpu_advice)
     advice = "; ".join(one for one in said if one is not None)
     return Bound(BoundKind.CPU, evidence, advice or None)
 
@@ -226,11 +228,10 @@ def _is_kept_from_cores(figures: Figures) -> bool:
     return _cpu_share(got) < CPU_SHARE and not _stores_without_a_core(got)
 
 
-def _hash_advice(figures: Figures) -> str | None:
-    """The cheaper digests, where hashing is a large part of what the run does."""
-    of_cpu = _share(figures.hash_seconds, figures.all_cpu_seconds)
-    of_workers = _share(figures.hash_seconds, figures.slot_seconds)
-    if figures.hash is None or max(of_cpu, of_workers) < _MUCH_HASHING:
+def _hash_advice(figures: Figures, whole: float) -> str | None:
+    """The cheaper digests, where hashing is a large part of so many seconds."""
+    share = _share(figures.hash_seconds, whole)
+    if figures.hash is None or share < _MUCH_HASHING:
         return None
     *others, last = _HASHES[_HASHES.index(figures.hash) + 1 :]
     names = f"{', '.join(others)} or {last}" if others else last
@@ -444,4 +445,5 @@ def _mixed(figures: Figures) -> Bound:
     ]
     workers = f"{', '.join(said)} of worker time, " if said else ""
     evidence = f"{workers}{_cpu_text(figures)}"
-    return Bound(BoundKind.MIXED, evidence, _hash_advice(figures))
+    advice = _hash_advice(figures, figures.slot_seconds)
+    return Bound(BoundKind.MIXED, evidence, advice)

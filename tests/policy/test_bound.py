@@ -512,6 +512,9 @@ class TestMixed:
         )
         assert found.advice is None
 
+    def test_hashing_that_nobody_waits_for_is_no_matter(self) -> None:
+        assert advice(limits_seconds=150.0, hash_seconds=0.9) is None
+
     def test_a_slow_list_has_no_word_of_its_own(self) -> None:
         found = bound(list_seconds=400.0)
 
