@@ -52,7 +52,7 @@ from downloader.policy.standing import UNKNOWN_FILE, Action
 from downloader.policy.ticket import Finished, Redirected, Retrying, Ticket
 from downloader.report import Report
 from downloader.strategies.contract import choices_of, load
-from downloader.strategies.ending import is_ending, refused
+from downloader.strategies.refusals import is_ending, refused
 from downloader.strategies.results import peak_bytes
 from downloader.tally import Tally
 

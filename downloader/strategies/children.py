@@ -20,8 +20,8 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames, programs
 from downloader.strategies.contract import usable_cores
-from downloader.strategies.ending import refused
 from downloader.strategies.inbox import Inbox
+from downloader.strategies.refusals import refused
 from downloader.strategies.results import BatchSize, bury
 
 if TYPE_CHECKING:

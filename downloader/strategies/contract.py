@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from downloader.errors import StrategyUnavailable
-from downloader.strategies.ending import refused
+from downloader.strategies.refusals import refused
 from downloader.transfer import descriptors
 
 if TYPE_CHECKING:

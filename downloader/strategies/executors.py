@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from downloader.models import AttemptResult
 from downloader.strategies.blocking import BlockingWorker
-from downloader.strategies.ending import is_ending, refused
 from downloader.strategies.inbox import Inbox
+from downloader.strategies.refusals import is_ending, refused
 from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
 from downloader.transfer.engine import Engine

@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from ctypes import c_longlong
 from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import current_process
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -25,9 +26,9 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure, Returned
 from downloader.strategies import frames, pooled
 from downloader.strategies.board import Board
-from downloader.strategies.ending import is_ending, refused
 from downloader.strategies.guard import interrupts_blocked
 from downloader.strategies.inbox import Inbox
+from downloader.strategies.refusals import is_ending, refused
 from downloader.strategies.results import BatchSize, bury
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Processes:
     wakes_within_a_transfer: ClassVar[bool] = True
 
     def __init__(self, plan: Plan, workers: int) -> None:
+        _check_for_children(self.name)
         self._plan = frames.encode(plan)
         self._workers = workers
         # A batch more for each worker waits at its door, so that none waits for us.
@@ -73,7 +75,8 @@ class Processes:
         self._stop: Failure | None = None
         self._fruitless = 0
         self._bytes_per_second = plan.bytes_per_second
-        cells = _context.RawArray(c_longlong, Board.size(len(self._seats)))
+        with _refusals(self.name):
+            cells = _context.RawArray(c_longlong, Board.size(len(self._seats)))
         self._cells = cells
         self._board = Board(cells)
         self._pool = self._make_pool()
@@ -213,13 +216,30 @@ class Processes:
 
     def _make_pool(self) -> ProcessPoolExecutor:
         # Already its making starts a program: multiprocessing's resource tracker.
-        with _spawning():
+        with _refusals(self.name), _spawning():
             return ProcessPoolExecutor(
                 self._workers,
                 mp_context=_context,
                 initializer=pooled.begin,
                 initargs=(self._plan, self._cells),
             )
+
+
+def _check_for_children(strategy: str) -> None:
+    if current_process().daemon:
+        raise StrategyError(
+            strategy,
+            "a daemonic process, as each worker of a multiprocessing.Pool is, may not "
+            "have processes of its own; choose 'subprocess' or 'threads'",
+        )
+
+
+@contextlib.contextmanager
+def _refusals(strategy: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        raise refused(strategy, error, "a process") from error
 
 
 def _end(processes: list[Any]) -> None:

@@ -1,9 +1,14 @@
-"""What the `processes` strategy may not do to the process that uses it."""
+"""The `processes` strategy and the process that uses it."""
 
+import multiprocessing
 import os
 import sys
 import threading
 
+import pytest
+from strategy_rig import opened
+
+from downloader.errors import StrategyError
 from downloader.strategies import processes
 
 
@@ -34,3 +39,27 @@ def test_two_that_start_a_child_at_once_put_back_what_was_there(monkeypatch):
     second.join()
 
     assert (is_alone, state()) == (True, before)
+
+
+def test_too_few_descriptors_are_an_error_with_advice(tmp_path):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+        with (
+            pytest.raises(StrategyError, match="ulimit -n"),
+            opened("processes", tmp_path),
+        ):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_daemonic_process_is_told_of_other_strategies(tmp_path, monkeypatch):
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+
+    with (
+        pytest.raises(StrategyError, match="choose 'subprocess'"),
+        opened("processes", tmp_path),
+    ):
+        pass

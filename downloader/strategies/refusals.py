@@ -1,11 +1,13 @@
-"""What comes of a run that outlives the program's main thread, or begins after it.
+"""What a strategy says when its mechanism cannot start anything.
 
-The interpreter takes no new work then: its pools refuse what is submitted, and from Python
+One reason is a run that outlives the program's main thread, or begins after it: the
+interpreter takes no new work then. Its pools refuse what is submitted, and from Python
 3.12 on no thread starts any more.
 """
 
 from __future__ import annotations
 
+import errno
 import threading
 
 from downloader.errors import StrategyError
@@ -31,5 +33,7 @@ def refused(strategy: str, error: OSError | RuntimeError, what: str) -> Strategy
         what: What could not be started.
     """
     reason = getattr(error, "strerror", None) or str(error)
+    if getattr(error, "errno", None) == errno.EMFILE:
+        reason += "; allow more of them (ulimit -n), or choose another strategy"
     why = _WHY if is_ending() else f"it cannot start {what}: {reason}"
     return StrategyError(strategy, why)
