@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from downloader import progress as displays
 from downloader.errors import DownloaderError, InvalidSettings, UsageError
+from downloader.log import Log
 from downloader.models import Outcome, Request
 from downloader.session import Session
 from downloader.settings import Settings
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from downloader.report import Report
     from downloader.sources import Feed, Sink
+
+logger = Log(__name__)
 
 # Requests of a stream that are under way or not collected yet: enough to keep a hundred
 # workers busy, few enough to wait for when a stream is left early.
@@ -250,7 +253,16 @@ class Downloader:
 
     @property
     def report(self) -> Report:
-        """The report of all that was submitted; waits for the end if need be."""
+        """The report of all that was submitted; waits for the end if need be.
+
+        Raises:
+            UsageError: A callback asks while the run that calls it is on.
+        """
+        if self._is_within and not self._done.done():
+            raise UsageError(
+                "a callback cannot wait for the report of the run that calls it; "
+                "ask for it in another thread"
+            )
         self.close()
         return self._done.result()
 
@@ -320,16 +332,26 @@ class Downloader:
         self._session.stop()
 
     def close(self) -> None:
-        """Wait for all that was submitted, then end. Called again it does nothing."""
+        """Wait for all that was submitted, then end. Called again it does nothing.
+
+        In a future's callback it does not wait: what runs that is what would be waited for.
+        """
         with self._lock:
             self._is_closed = True
         self._feed.close()
         self._session.wake()
+        if self._is_within:
+            return
         try:
             self._thread.join()
         except BaseException:  # Ctrl-C: nobody waits for the rest any more
             self.stop()
             raise
+
+    @property
+    def _is_within(self) -> bool:
+        """True in the run's own thread, where callbacks are called."""
+        return threading.current_thread() is self._thread
 
     def _run(self) -> None:
         _deliver(self._session, self._done)
@@ -338,12 +360,23 @@ class Downloader:
             self._is_closed = True
             orphans, self._futures = self._futures, set()
         for future in orphans:
-            future.set_exception(error or DownloaderError("the run has ended"))
+            with _contained():
+                future.set_exception(error or DownloaderError("the run has ended"))
 
     def _resolve(self, future: Future[Outcome], outcome: Outcome) -> None:
         with self._lock:
             self._futures.discard(future)
-        future.set_result(outcome)
+        with _contained():
+            future.set_result(outcome)
+
+
+@contextlib.contextmanager
+def _contained() -> Iterator[None]:
+    """Around callbacks: a future keeps ordinary exceptions from here, but no `SystemExit`."""
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 - one callback must not end all others' run
+        logger.error("a callback raised %r, which ends nothing but it", error)  # noqa: TRY400 - no traceback, as ever
 
 
 class _Box:

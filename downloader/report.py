@@ -10,7 +10,7 @@ from __future__ import annotations
 import signal
 from datetime import datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, NoReturn, Protocol, Self
 
 import msgspec
 
@@ -156,6 +156,12 @@ class Report:
     def __repr__(self) -> str:
         counts = ", ".join(f"{name}={count}" for name, count in self._counts())
         return f"<Report {counts} output={self.output!r}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a Report reads its rows from a file of its own process: "
+            "pickle report.summary and list(report) instead"
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -206,6 +206,43 @@ def test_a_callback_may_submit_more(odd):
     assert more[0].result(60).bytes == 2
 
 
+def called_back(odd, call):
+    """What a call brings in the callback of a future of a `Downloader`'s that it gets."""
+    brought = []
+
+    def note(_):
+        try:
+            brought.append(call(downloader))
+        except UsageError as error:
+            brought.append(error)
+
+    with Downloader() as downloader:
+        future = downloader.submit(odd.url("slow/10/0.3"))
+        future.add_done_callback(note)
+        assert future.result(60).bytes == 10
+    return brought
+
+
+def test_a_callback_may_close(odd):
+    assert called_back(odd, Downloader.close) == [None]
+
+
+def test_a_callback_cannot_wait_for_the_report(odd):
+    (error,) = called_back(odd, lambda downloader: downloader.report)
+
+    assert isinstance(error, UsageError)
+
+
+def test_a_callback_that_exits_ends_nothing_but_itself(odd, caplog):
+    with Downloader() as downloader:
+        first = downloader.submit(odd.url("slow/10/0.3"))
+        first.add_done_callback(lambda _: sys.exit(3))
+        second = downloader.submit(odd.url("slow/11/1"))
+
+        assert [first.result(60).bytes, second.result(60).bytes] == [10, 11]
+    assert "SystemExit(3)" in caplog.text
+
+
 def test_the_same_url_twice_is_requested_once_and_answers_both(odd):
     with Downloader() as downloader:
         first = downloader.submit(odd.url("ok/1"))

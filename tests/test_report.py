@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import pickle
 import re
 import signal
 import stat
@@ -139,6 +140,13 @@ def umask(mask):
 
 
 # Reading it
+
+
+def test_a_report_says_what_of_it_can_be_pickled():
+    report = reported(SAVED)
+
+    with pytest.raises(TypeError, match=r"report\.summary and list"):
+        pickle.dumps(report)
 
 
 def test_each_iteration_is_a_fresh_pass_in_the_list_s_order():
