@@ -142,9 +142,13 @@ class Manifest:
         self.intends = False
         with self._translated():
             self._connection = self._open()
-            begun = _patiently(self._begin_run)
-            self._run, self._has_files, self._has_intents = begun
-            self.gap_ns = self._end_gap()
+            try:
+                begun = _patiently(self._begin_run)
+                self._run, self._has_files, self._has_intents = begun
+                self.gap_ns = self._end_gap()
+            except BaseException:
+                self._connection.close()
+                raise
 
     # Reading
 
