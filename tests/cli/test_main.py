@@ -22,6 +22,17 @@ needs_terminals = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGH
 
 
 @pytest.fixture
+def heeds_hangups():
+    """As in a terminal: under nohup children inherit that SIGHUP is ignored."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def urls(workdir):
     (workdir / "urls.txt").write_text("http://127.0.0.1:1/never-asked\n")
     return "urls.txt"
@@ -242,6 +253,7 @@ def test_the_demo_says_where_its_files_went(workdir, capsys, monkeypatch):
     assert list((workdir / "tmp").iterdir()) == []
 
 
+@pytest.mark.usefixtures("heeds_hangups")
 @pytest.mark.parametrize("signum", SIGNALS)
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupted_process_reports_and_ends_with_the_signals_status(
@@ -260,6 +272,7 @@ def test_an_interrupted_process_reports_and_ends_with_the_signals_status(
     assert b"Traceback" not in err
 
 
+@pytest.mark.usefixtures("heeds_hangups")
 @needs_terminals
 @pytest.mark.parametrize("strategy", NAMES)
 def test_the_terminals_end_stops_a_run_in_every_strategy(odd, workdir, strategy):
