@@ -78,8 +78,9 @@ def test_each_part_of_a_good_attempt_takes_some_time(name, odd, tmp_path):
 def test_waiting_for_the_head_is_not_waiting_for_the_body(name, site, tmp_path):
     (one,) = phases(name, tmp_path, [f"{site.url}/n/1?latency=0.5"])
 
-    # The request goes out after the phase has begun, so that it cannot be shorter.
-    assert one.first_byte_seconds >= 0.5
+    # Not quite the half second: libcurl marks the two moments by its own clock, the first
+    # of them perhaps after the request has gone out.
+    assert one.first_byte_seconds >= 0.45
 
 
 @every_strategy
@@ -124,5 +125,5 @@ def test_a_rates_pauses_are_told_apart_from_the_body(name, site, tmp_path):
 def test_a_failure_tells_what_it_waited_for(name, odd, tmp_path):
     (one,) = phases(name, tmp_path, [odd.url("stall-head")], timeout_seconds=3)
 
-    assert one.first_byte_seconds >= 3
+    assert one.first_byte_seconds >= 2.9
     assert (one.body_seconds, one.store_seconds) == (0, 0)
