@@ -257,6 +257,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
         partial: What the part file now holds and may go on with, None if nothing.
         has_helped: True if there is nothing more to do for it on a divided file.
         phases: What `seconds` went to; None if nobody is left to tell.
+        note: An oddity of the answer for the row of a file that was saved all the same.
     """
 
     attempt_id: int
@@ -270,6 +271,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     partial: Partial | None = None
     has_helped: bool = False
     phases: Phases | None = None
+    note: str | None = None
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -309,7 +311,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         seconds: Time that workers spent on it, over all its attempts.
         error: None, or a stable kind such as `timeout` or `http_404`.
         detail: What a person should know about the failure; names file and line
-            of a bad line.
+            of a bad line. Of a saved file: an oddity of its answer, None mostly.
         length_known: False if only the connection's end said that the file was whole;
             None without a file.
         digest: With another `hash` than sha256: its name, a colon and the digest.

@@ -317,6 +317,7 @@ class Frontier:
         ticket.received_bytes += result.received_bytes
         if result.http_status is not None:
             ticket.http_status = result.http_status
+        ticket.note = result.note or ticket.note
         if result.redirect is not None and not ticket.flights:
             self._count(slot.host, None, now)  # it was reached
             return self._move(ticket, slot.host, result)

@@ -27,6 +27,7 @@ class Ticket:
         "is_undivided",
         "lead",
         "most_flights",
+        "note",
         "origin",
         "partial",
         "phases",
@@ -47,6 +48,7 @@ class Ticket:
         self.phases: Phases | None = None
         self.received_bytes = 0
         self.http_status: int | None = None
+        self.note: str | None = None
         self.began_at: float | None = None
         # Of a file that several attempts fetch together: how many do, and may; why one
         # of them came to nothing; who of them divided it; and whether the file is there.

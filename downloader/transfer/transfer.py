@@ -99,6 +99,7 @@ class Transfer:
         "_is_first",
         "_is_recorded",
         "_is_small",
+        "_note",
         "_part",
         "_pending",
         "_plan",
@@ -153,6 +154,7 @@ class Transfer:
             attempt.replaces or attempt.partial or plan.is_durable
         )
         self._is_small = self._wants_record = False
+        self._note: str | None = None
         self._pending: list[bytes] = []
         self._received_bytes = self._earlier_bytes = 0
         self.patience = Patience(plan.timeout_seconds, now, plan.max_seconds)
@@ -655,6 +657,7 @@ class Transfer:
             partial,
             self._has_helped,
             self.patience.phases(time.monotonic(), self._part.hash_seconds),
+            self._note,
         )
 
 
