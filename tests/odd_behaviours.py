@@ -126,6 +126,12 @@ def echo(x):
     return x.reply(json.dumps(seen).encode(), headers=[_JSON])
 
 
+@behaviour("target")
+def target(x):
+    """/target/<anything>: the request target as it came."""
+    return x.reply(x.target.encode("latin-1"))
+
+
 _JSON = ("Content-Type", "application/json")
 
 

@@ -87,6 +87,11 @@ ANSWERS = {
     "redirect-blank-host": _redirect(b"http://a b/"),
     "redirect-long": _redirect(b"/" + b"x" * 20_000),
     "redirect-escapes": _redirect(b"ftp://\x1b]0;owned\x07/"),
+    "redirect-target": _redirect(b"/target/%2c%7E|{}?%e2=[]|'\"<>\\^`%&"),
+    "redirect-latin-1": _redirect(b"/target/a b\xe9?c d\xe9"),
+    "redirect-utf-8": _redirect("/target/é?☕".encode()),
+    "redirect-slashes": _redirect(b"/target//a:99999999/b@c"),
+    "redirect-empty-query": _redirect(b"/target/x?"),
     "redirect-empty": _redirect(b""),
     "redirect-fragment": _redirect(b"#top"),
 }

@@ -154,7 +154,7 @@ class Exchange:
         self._span = (first, end)
 
     def request_fields(self) -> Mapping[str, str]:
-        """The header fields of the next request, without Host and Connection.
+        """The header fields of the next request, without Connection.
 
         Where nothing sets it apart it is the same object as for others of its server.
         """

@@ -73,7 +73,7 @@ def for_hop(
         secret = rules.netrc.get(url.host)
     # Whoever sits on the way must not be handed what was meant for an encrypted one.
     is_exposed = hops > 0 and home.startswith("https:") and url.scheme != "https"
-    server = (url.origin, url.host, url.host_key)
+    server = (url.origin, url.host, url.host_key, url.netloc)
     return _for_server(rules, server, secret, is_exposed=is_exposed)
 
 
@@ -81,13 +81,15 @@ def for_hop(
 @lru_cache(maxsize=256)
 def _for_server(
     rules: HeaderRules,
-    server: tuple[str, str, str],
+    server: tuple[str, str, str, str],
     secret: str | None,
     *,
     is_exposed: bool,
 ) -> Mapping[str, str]:
-    origin, host, host_key = server
+    origin, host, host_key, netloc = server
     fields = {
+        # Libraries would leave out the dot that a host may end in.
+        "host": ("Host", netloc),
         "accept": ("Accept", "*/*"),
         "accept-encoding": ("Accept-Encoding", "identity"),
     }

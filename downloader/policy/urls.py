@@ -1,8 +1,8 @@
 """URLs as texts: read, repaired for sending, compared, joined, and made fit to be shown.
 
-Two forms matter. What is *sent* changes as little as possible, as the WHATWG URL
-Standard has it, so that signed URLs survive. What is *compared* (`identity`) is the
-normal form of RFC 3986 §6.2.2. Nothing here resolves a name or opens a connection.
+Two forms matter. The target that is *sent* keeps every printable ASCII character as it
+stands, as curl does, so that signed URLs survive. What is *compared* (`identity`) is
+the normal form of RFC 3986 §6.2.2. Nothing here resolves a name or opens a connection.
 """
 
 from __future__ import annotations
@@ -48,14 +48,7 @@ _CLEAN_SERVER = lazy(
     """,
     re.VERBOSE,
 ).fullmatch
-_CLEAN_TARGET = lazy(
-    rf"""
-    ( /[{_PCHAR}]*+ (?: %[0-9A-F]{{2}} [{_PCHAR}]*+ )*+
-      (?: \?[{_PCHAR}?]*+ (?: %[0-9A-F]{{2}} [{_PCHAR}?]*+ )*+ )? )
-    (?: \#[!-~]* )?
-    """,
-    re.VERBOSE,
-).fullmatch
+_CLEAN_TARGET = lazy(r'(/[!"$-~]*+)(?:#[!-~]*)?').fullmatch
 # Behind `https://`, where a server's name begins.
 _LONGEST_SCHEME = 8
 _LONGEST_SERVER = 300
@@ -63,9 +56,13 @@ _SCHEME = lazy(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _HTTP_URL = lazy(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?", re.IGNORECASE | re.DOTALL)
 _SCHEMELESS_PORT = lazy(r"[^/?#:]+:[0-9]+(?:[/?#]|\Z)")
 _PORT = lazy(r"0*([0-9]{1,5})")
-# C0, DEL, C1, and surrogates that no undecodable byte stands behind (PEP 383).
-_FORBIDDEN = lazy(r"[\x00-\x1f\x7f-\x9f\ud800-\udc7f\udd00-\udfff]")
-_REPAIR = lazy(rf"%[0-9A-Fa-f]{{2}}|[^{_PCHAR}?]")
+# Surrogates that no undecodable byte stands behind (PEP 383).
+_FORBIDDEN = lazy(r"[\ud800-\udc7f\udd00-\udfff]")
+# Blanks, control characters and all that is not ASCII. RFC 3986 has no place for
+# `"<>[]\^`{|}` and a bare `%` either; curl sends them, and servers take them.
+_UNSENDABLE = lazy(r"[^!-~]")
+_NORMAL_TARGET = lazy(rf"[{_PCHAR}?]*+")
+_NOT_NORMAL = lazy(rf"%[0-9A-Fa-f]{{2}}|[^{_PCHAR}?]")
 _UNRESERVED_ENCODED = lazy(
     r"%(?:2[DE]|3[0-9]|[46][1-9A-F]|5[0-9AF]|7[0-9AE])"  # RFC 3986 §2.3
 )
@@ -76,7 +73,7 @@ _ZERO_RUN = lazy(r"\b0(?::0)+\b")
 
 
 class Url(NamedTuple):
-    """An http or https URL, repaired for sending; made by `parse` and `join`.
+    """An http or https URL, fit for sending; made by `parse` and `join`.
 
     Attributes:
         scheme: `http` or `https`.
@@ -97,6 +94,18 @@ class Url(NamedTuple):
         # A value's repr ends up in logs and tracebacks; the password must not.
         secret = "" if self.credentials is None else ", credentials='***'"
         return f"Url({self.text!r}{secret})"
+
+    def request_target(self, proxy: str | None) -> str:
+        """The target of a request: the whole URL for a proxy that forwards it.
+
+        See RFC 9112 §3.2.2. Through SOCKS, and to https, a proxy forwards bytes alone.
+        """
+        is_forwarded = (
+            proxy is not None
+            and self.scheme == "http"
+            and not proxy.lower().startswith("socks")
+        )
+        return self.text if is_forwarded else self.target
 
     @property
     def text(self) -> str:
@@ -132,10 +141,11 @@ def _place(scheme: str, host: str, port: int) -> tuple[str, str, str, str]:
 # Once as a line is taken in and once as it is sent, a few hundred lines later.
 @lru_cache(maxsize=2_048)
 def parse(text: str) -> Url:
-    """The URL that a text stands for, repaired where a browser would repair it.
+    """The URL that a text stands for.
 
-    White space around the text and a fragment are dropped. Bytes that were not UTF-8
-    may come as surrogate escapes; they are sent percent-encoded.
+    White space around the text, a fragment and dot segments are dropped. What a request
+    target cannot hold is percent-encoded, all else stays. Bytes that were not UTF-8 may
+    come as surrogate escapes.
 
     Raises:
         InvalidUrl: It is no http or https URL; the message is free of secrets.
@@ -153,7 +163,7 @@ def _parse_clean(text: str) -> Url | None:
     if server is None or begins_at < 0:
         return None if server is None else Url(*server, "/")
     match = _CLEAN_TARGET(text, begins_at)
-    if match is None or "/." in match[1] or "%2E" in match[1]:
+    if match is None or _may_have_dot_segments(match[1]):
         return None
     return Url(*server, match[1])
 
@@ -216,7 +226,8 @@ def _check_characters(text: str) -> None:
         )
     match = _FORBIDDEN.search(text)
     if match:
-        raise _refusal(text, f"has the control character {printable(match.group())}")
+        shown = printable(match.group())
+        raise _refusal(text, f"has the character {shown}, which no byte stands for")
 
 
 def _scheme_fault(text: str) -> str:
@@ -366,35 +377,37 @@ def _utf8(text: str) -> bytes:
 
 def _target(path: str, query: str) -> str:
     """The request target of a raw path and a raw query with its question mark."""
-    return _without_dot_segments(_repaired(path)) + _repaired(query)
+    return _without_dot_segments(_sendable(path)) + _sendable(query)
 
 
-def _repaired(text: str) -> str:
-    return _REPAIR.sub(_repaired_piece, text)
+def _sendable(text: str) -> str:
+    return _UNSENDABLE.sub(_percent_encoded, text)
 
 
-def _repaired_piece(match: re.Match[str]) -> str:
-    piece = match.group()
-    if len(piece) > 1:
-        return piece.upper()
-    return "".join(f"%{byte:02X}" for byte in _utf8(piece))
+def _percent_encoded(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in _utf8(match.group()))
+
+
+def _may_have_dot_segments(path: str) -> bool:
+    return "/." in path or "%2E" in path or "%2e" in path
 
 
 def _without_dot_segments(path: str) -> str:
     """The path after RFC 3986 §5.2.4; an encoded dot counts as one (WHATWG URL §4.3)."""
-    if "/." not in path and "%2E" not in path:
+    if not _may_have_dot_segments(path):
         return path or "/"
     kept: list[str] = []
-    segment = ""
+    dots = ""
     for segment in path.split("/")[1:]:
-        match segment.replace("%2E", "."):
+        dots = segment.replace("%2E", ".").replace("%2e", ".")
+        match dots:
             case ".":
                 pass
             case "..":
                 del kept[-1:]
             case _:
                 kept.append(segment)
-    if segment.replace("%2E", ".") in {".", ".."}:
+    if dots in {".", ".."}:
         kept.append("")
     return "/" + "/".join(kept)
 
@@ -402,13 +415,22 @@ def _without_dot_segments(path: str) -> str:
 def identity(url: Url) -> str:
     """The normal form of RFC 3986 §6.2.2: one text for every spelling of one resource.
 
-    `%7Euser` and `~user` are the same, `%2F` and `/` are not, nor are `a` and `a?`.
-    Holds no credentials, and may differ from what has to be sent.
+    `%7Euser` and `~user` are the same, so are `%2f` and `%2F`, and `|` and `%7C`; `%2F`
+    and `/` are not, nor are `a` and `a?`. Holds no credentials, and may differ from what
+    has to be sent.
     """
-    text = url.text
-    if "%" not in text:
-        return text
-    return _UNRESERVED_ENCODED.sub(_unreserved_character, text)
+    return _place(url.scheme, url.host, url.port)[3] + _normal(url.target)
+
+
+def _normal(target: str) -> str:
+    if _NORMAL_TARGET.fullmatch(target):
+        return target
+    encoded = _NOT_NORMAL.sub(_normal_piece, target)
+    return _UNRESERVED_ENCODED.sub(_unreserved_character, encoded)
+
+
+def _normal_piece(match: re.Match[str]) -> str:
+    return match.group().upper() if len(match.group()) > 1 else _percent_encoded(match)
 
 
 def _unreserved_character(match: re.Match[str]) -> str:
@@ -418,14 +440,19 @@ def _unreserved_character(match: re.Match[str]) -> str:
 def join(base: Url, location: str) -> Url:
     """The URL that a redirect's Location means (RFC 3986 §5, RFC 9110 §10.2.2).
 
-    The location may hold raw UTF-8, or its bytes read as Latin-1 as HTTP libraries do.
     A relative one keeps the credentials of `base`; one with a host of its own has only
     those that it brings.
+
+    Args:
+        base: The URL that was asked for.
+        location: The field's bytes, read as Latin-1; those that are no UTF-8 are sent
+            percent-encoded as they came.
 
     Raises:
         InvalidUrl: The result is no http or https URL.
     """
-    location = _without_mojibake(location).strip(_SURROUNDING)
+    location = location.encode("latin-1").decode("utf-8", "surrogateescape")
+    location = location.strip(_SURROUNDING)
     if _SCHEME.match(location):
         return parse(location)
     if location.startswith("//"):
@@ -444,16 +471,7 @@ def _joined_target(target: str, reference: str) -> str:
     if not reference:
         return target
     if not path:
-        return base_path + _repaired(mark + query)
+        return base_path + _sendable(mark + query)
     if not path.startswith("/"):
         path = base_path[: base_path.rindex("/") + 1] + path
     return _target(path, mark + query)
-
-
-def _without_mojibake(text: str) -> str:
-    if text.isascii():
-        return text
-    try:
-        return text.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return text

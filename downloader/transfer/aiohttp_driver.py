@@ -167,10 +167,18 @@ class AiohttpDriver:
         watch.is_fresh = False
         try:
             return await self._session.get(
-                URL(url.text, encoded=True),
+                # As a path, of which nothing is read: an empty query would be dropped.
+                URL.build(
+                    scheme=url.scheme,
+                    authority=url.netloc,
+                    path=url.target,
+                    encoded=True,
+                ),
                 headers=transfer.fields(),
                 allow_redirects=False,
                 ssl=self._engine.tls if url.scheme == "https" else True,
+                # In a tunnel it would ask for a certificate with the host's dot.
+                server_hostname=url.host.removesuffix("."),
                 proxy=self._engine.proxy_for(url),
             )
         except (aiohttp.ClientError, OSError) as error:

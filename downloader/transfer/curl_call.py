@@ -198,7 +198,8 @@ class Call:
         self._reset()
         transfer.patience.connecting(time.monotonic())
         easy = self.easy
-        easy.setopt(pycurl.URL, url.text)
+        # Without the target, whose escapes libcurl would write in upper case.
+        easy.setopt(pycurl.URL, url.origin)
         fields = transfer.fields()
         if fields is not self._fields:
             self._fields = fields
@@ -207,6 +208,7 @@ class Call:
             self._driver.trust.apply(easy)
             self._is_trusting = True
         proxy = engine.proxy_for(url)
+        easy.setopt(pycurl.REQUEST_TARGET, url.request_target(proxy))
         if self._proxy != (proxy or ""):
             self._proxy = proxy or ""
             easy.setopt(pycurl.PROXY, self._proxy)

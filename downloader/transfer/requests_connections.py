@@ -45,7 +45,11 @@ LEAST_DIAL_SECONDS = 2.0
 
 
 class Line:
-    """The connection that the attempt under way uses: what has to be cut to end it."""
+    """The connection that the attempt under way uses: what has to be cut to end it.
+
+    Attributes:
+        target: The request target to send, as it stands.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -53,6 +57,7 @@ class Line:
         self._socket: socket.socket | None = None
         self._guard: socket.socket | None = None
         self.is_reused = False
+        self.target = "/"
 
     def begin(self, watch: Watch) -> None:
         """A new attempt begins; no connection is in use yet."""
@@ -302,10 +307,10 @@ class _Watched(HTTPConnection):
         self._answers = 0
         return self.line.dial(self._dns_host, self.port, self.socket_options)
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             self.line.uses(self.sock, is_reused=self._answers > 0)
-        super().request(*args, **kwargs)
+        super().request(method, self.line.target, *args, **kwargs)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
         response = super().getresponse()
@@ -378,6 +383,10 @@ class Adapter(HTTPAdapter):
         if is_new:
             _use_our_pools(manager)
         return manager
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Tell urllib3 whether a proxy forwards; it would rewrite the target itself."""
+        return "/" if self._line.target.startswith("/") else "http://forwarded/"
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None

@@ -133,6 +133,7 @@ class RequestsDriver:
         request.method, request.url = "GET", url.text
         request.headers = CaseInsensitiveDict(transfer.fields())
         proxy = self._engine.proxy_for(url)
+        self._line.target = url.request_target(proxy)
         timeout = transfer.patience.timeout_seconds
         transfer.patience.connecting(time.monotonic())
         try:

@@ -108,7 +108,11 @@ class TestRequest:
     def test_fresh_attempt_asks_for_the_whole(self) -> None:
         fields = exchange().request_fields()
 
-        assert fields == {"Accept": "*/*", "Accept-Encoding": "identity"}
+        assert fields == {
+            "Host": "a.test",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+        }
 
     def test_attempt_with_a_part_asks_for_the_rest(self) -> None:
         fields = exchange(PART).request_fields()

@@ -49,7 +49,8 @@ class TestSplit:
 
 class TestForHop:
     def test_nothing_but_the_defaults_goes_out_unasked(self) -> None:
-        assert sent("http://a.test/") == {
+        assert sent("http://a.test.:81/") == {
+            "Host": "a.test.:81",
             "Accept": "*/*",
             "Accept-Encoding": "identity",
         }
@@ -58,6 +59,7 @@ class TestForHop:
         rules = HeaderRules(common=(("ACCEPT", "text/html"), ("X-Note", "1")))
 
         assert sent("http://b.test/", rules) == {
+            "Host": "b.test",
             "ACCEPT": "text/html",
             "Accept-Encoding": "identity",
             "X-Note": "1",

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -28,6 +29,7 @@ from strategy_rig import (
     wait_until,
     worker_pids,
 )
+from tunnel import Tunnel
 
 from downloader import Downloader, Settings, fetch
 from downloader.errors import StrategyUnavailable
@@ -35,6 +37,7 @@ from downloader.models import Attempt, AttemptResult, Failure, Moved
 from downloader.strategies.contract import NAMES, default_workers, load
 
 every_strategy = pytest.mark.parametrize("name", NAMES)
+every_driver = pytest.mark.parametrize("name", ["threads", "asyncio", "curl"])
 CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
 
 
@@ -74,6 +77,11 @@ def refused(kind, http_status, *paths, attempts=1):
 def second_try(path, http_status=200, version=""):
     expected = body(path + version, 1000)
     return {path: Expected(None, http_status, 2, expected)}
+
+
+def target(path, sent):
+    """A path that ends in that request target, which comes back as its body."""
+    return {path: Expected(content=sent.encode())}
 
 
 # Runs allow one retry. What depends on a connection being reused is tested further below.
@@ -181,6 +189,11 @@ RAW = {
     **refused("redirects", 302, "/raw/redirect-empty", "/raw/redirect-fragment"),
     **refused("http_404", 404, "/raw/escapes-in-reason"),
     **refused("http_205", 205, "/raw/reset-content"),
+    **target("/raw/redirect-target", "/target/%2c%7E|{}?%e2=[]|'\"<>\\^`%&"),
+    **target("/raw/redirect-latin-1", "/target/a%20b%E9?c%20d%E9"),
+    **target("/raw/redirect-utf-8", "/target/%C3%A9?%E2%98%95"),
+    **target("/raw/redirect-empty-query", "/target/x?"),
+    **target("/raw/redirect-slashes", "/target//a:99999999/b@c"),
     "/endless-trailer": Expected("protocol", None),
     **refused("http_503", 503, "/status/503/999999999999"),
     **refused("http_429", 429, "/status/429/garbage", "/status/429/-5", attempts=2),
@@ -456,6 +469,55 @@ def test_the_summary_names_the_strategy_and_measures_it(runs, name):
     assert summary.latency_p50_seconds <= summary.latency_p99_seconds
     assert summary.cpu_seconds > 0
     assert summary.peak_memory_bytes > 1 << 20
+
+
+# Targets and hosts
+
+
+@every_driver
+def test_a_target_is_sent_as_it_stands(odd, tmp_path, name):
+    targets = [
+        *("/%2c%7E%e9~!$&'()*+,;:@=|[]{}\"<>^`\\%zz%", "//a//", "/?", "/x:999999/"),
+        "/?sig=a%2bb%3d%3d&c=|[]{}\"<>^`\\'/%?",
+    ]
+    fetch([odd.origin + one for one in targets], strategy=name, output=tmp_path)
+
+    assert sorted(odd.hits) == sorted(targets)
+
+
+@every_driver
+def test_a_proxy_gets_the_url_as_it_stands(odd, tmp_path, name):
+    url = "http://nowhere.test./%2c|[]//?sig=%2b%3d&'\"[]{}?"
+    fetch(url, strategy=name, output=tmp_path, proxy=odd.origin)
+    ((target, fields),) = odd.requests
+
+    assert (target, fields["host"]) == (url, "nowhere.test.")
+
+
+@every_driver
+def test_the_dot_behind_a_host_is_sent_and_no_part_of_its_certificate(
+    odd_tls, authority, tmp_path, name, monkeypatch
+):
+    def look_up(host, *args, **more):
+        return getaddrinfo(host.replace("localhost.", "127.0.0.1"), *args, **more)
+
+    getaddrinfo = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    urls = [odd_tls.url(f"/echo/{n}").replace("127.0.0.1", "localhost.") for n in "ab"]
+    report = fetch(urls[0], strategy=name, output=tmp_path, cacert=authority)
+    with Tunnel() as proxy:
+        tunnelled = fetch(
+            urls[1],
+            strategy=name,
+            output=tmp_path,
+            cacert=authority,
+            proxy=proxy.url,
+        )
+
+    assert [row.error for row in (*report, *tunnelled)] == [None, None]
+    assert [fields["host"] for _, fields in odd_tls.requests] == [
+        f"localhost.:{odd_tls.port}"
+    ] * 2
 
 
 # Connections

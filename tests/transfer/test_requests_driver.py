@@ -62,6 +62,7 @@ def test_nothing_is_asked_for_but_what_the_policy_says(driver, mocked):
     (call,) = mocked.calls
 
     assert dict(call.request.headers) == {
+        "Host": "files.test",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         "User-Agent": "downloader/test",
