@@ -103,6 +103,9 @@ class TestParse:
             ("http://example.org/a?b=../c", "http://example.org/a?b=../c"),
             ("http://example.org/...", "http://example.org/..."),
             ("http://bücher.example/", "http://xn--bcher-kva.example/"),
+            ("http://☕.example/", "http://xn--53h.example/"),
+            ("http://I❤\ufe0f.ws/", "http://xn--i-7iq.ws/"),
+            ("http://☕。Faß.example./", "http://xn--53h.xn--fa-hia.example./"),
             ("http://b%C3%BCcher.example/", "http://xn--bcher-kva.example/"),
             ("http://127.1:8080/", "http://127.0.0.1:8080/"),
             ("http://0x7F.0.0.0x/", "http://127.0.0.0/"),
@@ -140,7 +143,9 @@ class TestParse:
             ("http://exa%00mple.org/", r"has the character '\x00' in its host"),
             ("http://a\\b/", "has a \\ in its host"),
             ("http://a\\@b/", "has a \\ in its host"),
-            ("http://☃.example/", "has a host that is no international name"),
+            ("http://é\uff0f.example/", "has the character '/' in its host"),
+            ("http://\xad/", "has no host"),
+            (f"http://{'☕' * 64}/", "has a label of more than 63 characters"),
             ("http://é\udce9/", "has a host that is no international name"),
             ("http://%FF/", "has a host that is no international name"),
             (f"http://{'a' * 64}/", "has a label of more than 63 characters"),
@@ -409,6 +414,7 @@ class TestJoin:
             ("/café?é", "http://example.org/caf%E9?%E9"),
             ("/\x85", "http://example.org/%85"),
             (as_field("/café?☕"), "http://example.org/caf%C3%A9?%E2%98%95"),
+            (as_field("http://☕.example/"), "http://xn--53h.example/"),
         ],
     )
     def test_resolves_as_rfc_3986_says(self, location: str, text: str) -> None:
