@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from downloader.errors import InvalidUrl, TransportError
 from downloader.models import BEGIN_AGAIN, ErrorKind, Failure, Known, http_kind
 from downloader.policy import headers, urls
-from downloader.policy.redaction import printable, redact_secrets
+from downloader.policy.redaction import printable
 from downloader.policy.segments import is_divisible
 from downloader.tuples import NamedTuple
 
@@ -344,10 +344,7 @@ class Exchange:
         try:
             target = urls.join(self.url, location)
         except InvalidUrl as error:
-            where = printable(redact_secrets(location[:_SHOWN_CHARACTERS]))
-            return Failure(
-                ErrorKind.BLOCKED, f"redirected to {where!r}, which is refused: {error}"
-            )
+            return Failure(ErrorKind.BLOCKED, f"refused a redirect: {error}")
         self.hops += 1
         if target.host_key != self.url.host_key:
             return Leave(target)

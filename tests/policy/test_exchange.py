@@ -221,6 +221,14 @@ class TestRedirect:
         assert not any(word in verdict.detail for word in ("secret", "hidden", "\x1b"))
         assert len(verdict.detail) < 1_000
 
+    def test_refused_target_is_shown_once_and_in_its_own_letters(self) -> None:
+        location = "http://a*☕.test/".encode().decode("latin-1")
+
+        assert judge(302, {"location": location}) == Failure(
+            ErrorKind.BLOCKED,
+            "refused a redirect: 'http://a*☕.test/' has the character '*' in its host",
+        )
+
     def test_range_is_asked_for_only_where_the_part_came_from(self) -> None:
         talk = exchange(Partial(100, '"v1"', 300, "http://a.test/x?old"))
         before = talk.request_fields()
