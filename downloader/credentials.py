@@ -26,10 +26,12 @@ def read_netrc() -> dict[str, str]:
     except FileNotFoundError:
         logger.warning("there is no netrc file %s: no password is sent", path)
         return {}
-    except (netrc.NetrcParseError, OSError, UnicodeDecodeError) as error:
-        reason = (
-            getattr(error, "msg", None) or getattr(error, "strerror", None) or error
-        )
+    except netrc.NetrcParseError as error:
+        # Its message quotes the word, which may be a part of a password.
+        where = f"cannot read the netrc file {path}: line {error.lineno}"
+        raise UsageError(f"{where} is malformed") from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no UTF-8"
         raise UsageError(f"cannot read the netrc file {path}: {reason}") from error
     return {
         host.lower(): f"{login}:{password or ''}"

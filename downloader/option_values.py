@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from downloader.options import Headers
 
-__all__ = ["BadValue", "check", "from_text", "hide_password", "read_headers"]
+__all__ = ["BadValue", "check", "from_text", "read_headers"]
 
 # What poll() takes is a signed 32-bit count of milliseconds: 24.8 days.
 _MAX_SECONDS = 1_000_000.0
@@ -25,13 +25,6 @@ _MAX_SECONDS = 1_000_000.0
 
 class BadValue(ValueError):
     """A value that its option cannot take; the text says what it must be."""
-
-
-def hide_password(url: str) -> str:
-    """The URL of a proxy with user name and password replaced, fit for any eye."""
-    return re.sub(
-        r"^([a-z][a-z0-9+.-]*://)?.*@", r"\1***@", url, flags=re.IGNORECASE | re.DOTALL
-    )
 
 
 _SWITCHES = {

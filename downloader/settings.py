@@ -26,9 +26,9 @@ from downloader.option_values import (
     BadValue,
     check,
     from_text,
-    hide_password,
 )
 from downloader.options import BY_NAME, CONFIG, OPTIONS, Option, closest
+from downloader.policy.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -157,11 +157,11 @@ def _shown_fields(settings: Settings) -> Iterator[tuple[str, str]]:
                 hosts = (f"{host!r}: {_masked(lines)}" for host, lines in value.items())
                 yield name, "{" + ", ".join(hosts) + "}"
             case "proxy":
-                yield name, repr(value and hide_password(value))
+                yield name, repr(value and redact(value))
             case "proxies":
                 yield (
                     name,
-                    repr({key: hide_password(url) for key, url in value.items()}),
+                    repr({key: redact(url) for key, url in value.items()}),
                 )
             case _:
                 yield name, repr(value)
@@ -238,7 +238,7 @@ def _shown(option: Option, value: object) -> str:
     if option.kind == "headers":
         return ""
     if option.kind == "proxy" and isinstance(value, str):
-        value = hide_password(value)
+        value = redact(value)
     text = repr(value)
     return f" {text}" if len(text) <= _SHOWN_LENGTH else f" {text[:_SHOWN_LENGTH]}..."
 
@@ -355,7 +355,7 @@ def _environment_proxy(variable: str, url: str) -> str:
     try:
         return str(check(BY_NAME["proxy"], url))
     except BadValue as error:
-        shown = hide_password(url)
+        shown = redact(url)
         raise InvalidSettings(
             f"{variable} {shown!r}: {error}; unset it, or pass --proxy none to go direct"
         ) from None

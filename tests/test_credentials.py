@@ -46,7 +46,11 @@ def test_the_home_folders_file_is_read_without_the_variable(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "content", [b"machine", b"nonsense here", b"machine \xff\xfe x"]
+    "content",
+    [
+        *[b"machine", b"nonsense here", b"machine \xff\xfe x"],
+        b"machine b login me password one s3cret",
+    ],
 )
 def test_a_malformed_file_is_a_usage_error_without_its_secrets(netrc, content):
     path = netrc(b"machine a login me password s3cret\n" + content)

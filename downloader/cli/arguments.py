@@ -268,9 +268,12 @@ def parse(argv: Sequence[str]) -> Invocation:
 
 
 def _wrong_verb(first: str) -> str:
+    from downloader.policy.redaction import redact
+
     verbs = " or ".join(VERBS)
     if not first:
         return f"no verb given: {verbs}; downloader --help says more"
+    first = redact(first)
     if first.startswith("-") and first != "-":
         return f"{first} stands before the verb; put it behind, as in downloader fetch {first}"
     near = closest(first, VERBS)

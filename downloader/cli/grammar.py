@@ -27,7 +27,9 @@ class _Parser(argparse.ArgumentParser):
     """argparse without its own way of ending the process on an error."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
+        from downloader.policy.redaction import redact
+
+        raise UsageError(redact(message))
 
 
 class _Once(argparse.Action):

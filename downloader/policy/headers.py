@@ -109,7 +109,9 @@ def basic(credentials: str) -> str:
     """The Basic credentials for `user:password` (RFC 7617 §2, in UTF-8)."""
     import base64  # rarely needed
 
-    return "Basic " + base64.b64encode(credentials.encode()).decode("ascii")
+    return "Basic " + base64.b64encode(
+        credentials.encode("utf-8", "surrogateescape")
+    ).decode("ascii")
 
 
 def conditions(known: Known) -> dict[str, str]:

@@ -25,7 +25,7 @@ from unicodedata import normalize
 from downloader.patterns import lazy
 from downloader.quick_hash import sha256
 
-from .redaction import redact_secrets
+from .redaction import redact_query
 from .urls import Url, identity
 
 __all__ = ["PART_SUFFIX", "name", "part_name"]
@@ -240,7 +240,7 @@ def _with_query(stem: str, extension: str, query: str | None) -> tuple[str, str]
     if not query:
         return stem, extension
     # Names are listed, logged and shared: a token has no place in them.
-    shown = redact_secrets(f"?{query}")[1:]
+    shown = redact_query(f"?{query}")[1:]
     return f"{stem}_{_sanitised(shown)[:_MAX_QUERY_LENGTH]}", extension
 
 

@@ -9,23 +9,34 @@ import re
 
 from downloader.patterns import lazy
 
-__all__ = ["printable", "redact", "redact_secrets"]
+__all__ = ["printable", "redact", "redact_query", "redact_secrets"]
 
+# What ends a user name and password, and what stands between the two: as they are,
+# percent-encoded, and in the wide forms that UTS 46 maps to them.
+_MARK = lazy(r"@|%(?:25)*+40|[\uff20\ufe6b]")
+_COLON = lazy(r":|%(?:25)*+3[Aa]|[\uff1a\ufe55]")
+# A URL whose parts are beyond doubt, up to its path. With a bare "/", "?" or "#" in a
+# password none matches: what stands before it then is no port. Lists may hold lines of
+# megabytes: each of these takes linear time.
+_URL = lazy(
+    r"""
+    ( \s*+ [A-Za-z][A-Za-z0-9+.-]*+ :// )
+    (?: ( [^/?\#\\]* ) @ )?
+    ( (?: \[ [0-9A-Fa-f:.]++ \]
+        | (?: [^\s/?\#\\@:\[\]%\uff20\ufe6b] | %(?!(?:25)*+40) )++ )
+      (?: : ([0-9]{1,5}) )? )
+    (?= [/?\#] | \s*+\Z )
+    """,
+    re.VERBOSE,
+)
+_MAX_PORT = 65_535
+_WORD = lazy(r"\S+")
+_OPENING = "\"'`(<[{"
 # A colon before one of these is a port's, or belongs to an IPv6 address.
 _NO_PORT = r"(?![0-9]{0,5}(?:[/?#]|\Z))"
 _NO_IPV6 = r"(?!\[[0-9A-Fa-f:.]*\](?::[0-9]*)?(?:[/?#]|\Z))"
-# The second alternative finds passwords with a bare "/", "?" or "#" in them, which make
-# a URL invalid but are secrets all the same. Lists may hold lines of megabytes: each of
-# these takes linear time.
-_LINE_PASSWORD = lazy(
-    rf"^(\s*+(?:(?i:https?|ftp):?|[A-Za-z][A-Za-z0-9+.-]*:(?=//))?[/\\]*+{_NO_IPV6}[^/?#:]*+:)"
-    rf"(?:[^/?#]*@|{_NO_PORT}.*@)",
-    re.DOTALL,
-)
-_WORD = lazy(r"\S+")
-_WORD_PASSWORD = lazy(
-    rf"(://{_NO_IPV6}[^/?#:]*+:)(?:[^/?#]*@|{_NO_PORT}.*@)",
-)
+_INNER_PASSWORD = lazy(rf"(://{_NO_IPV6}[^/?#:]*+:)(?:[^/?#]*@|{_NO_PORT}.*@)")
+_LATER_PASSWORD = lazy(r"(?<=\s)[^\s:]*+:.*", re.DOTALL)
 _SECRET_QUERY = lazy(
     r"""
     ( (?: [?&;\#] | %3F | %26 )
@@ -42,35 +53,73 @@ _SECRET_QUERY = lazy(
 
 
 def redact(line: str) -> str:
-    """The line with a password before an "@" replaced by `***`; the user name stays.
+    """A line, a URL or a proxy without its password; the user name stays.
 
-    For texts that may be no valid URL at all: rather too much is hidden than too little.
+    Fails closed: in a text that is no URL beyond doubt, all up to its last "@" is hidden.
     """
-    if "@" not in line:
+    end = 0
+    for mark in _MARK.finditer(line):
+        end = mark.end()
+    if not end:
         return line
-    return _WORD.sub(_redacted_word, _LINE_PASSWORD.sub(r"\1***@", line))
+    url = _URL.match(line)
+    if url is None or int(url[4] or 0) > _MAX_PORT:
+        return f"***@{line[end:]}"
+    begin, userinfo, host, _ = url.groups()
+    rest = _redacted_rest(line[url.end() : end]) + line[max(end, url.end()) :]
+    return f"{begin}{_shown_user(userinfo)}{host}{rest}"
 
 
-def _redacted_word(match: re.Match[str]) -> str:
+def _shown_user(userinfo: str | None) -> str:
+    if userinfo is None:
+        return ""
+    colon = _COLON.search(userinfo)
+    return f"{userinfo[: colon.start()]}:***@" if colon else f"{userinfo}@"
+
+
+def _redacted_rest(text: str) -> str:
+    """What follows a URL's host, up to the last "@": further URLs may stand in it."""
+    inner = _WORD.sub(_without_inner_passwords, text)
+    return _LATER_PASSWORD.sub("***@", inner)
+
+
+def _without_inner_passwords(match: re.Match[str]) -> str:
     word = match.group()
     # Nothing behind the last "@" can be a password, and a search there could not end
     # early.
     end = word.rfind("@") + 1
-    return _WORD_PASSWORD.sub(r"\1***@", word[:end]) + word[end:]
+    return _INNER_PASSWORD.sub(r"\1***@", word[:end]) + word[end:]
 
 
 def redact_secrets(text: str) -> str:
     """A sentence for messages and logs, without passwords and secrets in its URLs.
 
-    A parameter counts as secret by its name: tokens, keys, signatures, passwords,
+    What it quotes goes through `redact` before: here a password ends with its word. A
+    parameter counts as secret by its name: tokens, keys, signatures, passwords,
     sessions, codes.
     """
-    # Not as `redact` does it for a raw line: in a sentence, "urls.txt:2: a@b" would look
-    # like a user and a password.
     shown = _WORD.sub(_redacted_word, text) if "@" in text else text
-    if "=" not in shown and "%3" not in shown:
-        return shown
-    return _SECRET_QUERY.sub(r"\1***", shown)
+    return _without_secret_values(shown)
+
+
+def _redacted_word(match: re.Match[str]) -> str:
+    word = match.group()
+    # Without a colon, as in `me@example.org`, there is no password.
+    if _COLON.search(word, 0, word.rfind("@") + 1) is None:
+        return word
+    quoted = word.lstrip(_OPENING)
+    return word.removesuffix(quoted) + redact(quoted)
+
+
+def redact_query(query: str) -> str:
+    """A URL's query without the secrets in it, for a file name: it must not change."""
+    return _without_secret_values(_WORD.sub(_without_inner_passwords, query))
+
+
+def _without_secret_values(text: str) -> str:
+    if "=" not in text and "%3" not in text:
+        return text
+    return _SECRET_QUERY.sub(r"\1***", text)
 
 
 def printable(text: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 from downloader.errors import DownloaderError
 from downloader.log import Log
 from downloader.models import AttemptResult, ErrorKind, Failure, WorkerUsage
+from downloader.policy.redaction import redact_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,10 @@ def internal_failure(
 ) -> AttemptResult:
     """The result of an attempt that met a fault of this program."""
     logger.debug("attempt %s broke", attempt.id, error=error)
-    text = str(error) if isinstance(error, DownloaderError) else repr(error)
+    text = str(error)
+    if not isinstance(error, DownloaderError):
+        # Not its repr: what cannot be encoded, a password say, stands in there.
+        text = f"{type(error).__name__}: {redact_secrets(text)}"
     failure = Failure(ErrorKind.INTERNAL, f"a fault of this program: {text}")
     return AttemptResult(attempt.id, failure=failure, seconds=seconds)
 

@@ -182,7 +182,8 @@ RAW = {
             f"/raw/redirect-{where}"
             for where in (
                 *("file", "data", "script", "gopher", "port-0", "no-host"),
-                *("blank-host", "long", "escapes"),
+                *("blank-host", "long", "escapes", "password", "password-odd"),
+                "password-cut",
             )
         ),
     ),
@@ -362,6 +363,11 @@ def test_nothing_of_a_server_reaches_a_row_unescaped(runs, name):
     rows = runs[name].rows.values()
 
     assert not any("\x1b" in (row.detail or "") for row in rows)
+
+
+@every_strategy
+def test_no_password_of_a_redirect_reaches_a_row(runs, name):
+    assert not any("hunter2" in repr(row) for row in runs[name].rows.values())
 
 
 def path_of(row):
