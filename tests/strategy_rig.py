@@ -50,6 +50,19 @@ def facts_until_results(strategy, count, seconds=60):
     return facts
 
 
+def side_by_side(check, names=NAMES):
+    """Call `check(name)` for every strategy at once: a wait passes once for all of them."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        ended = {name: pool.submit(check, name) for name in names}
+    failures = []
+    for name, one in ended.items():
+        if failure := one.exception():
+            failure.add_note(f"strategy: {name}")
+            failures.append(failure)
+    if failures:
+        raise ExceptionGroup("some strategies failed", failures)
+
+
 @contextlib.contextmanager
 def running(urls, progress=None, **settings):
     """A session in a thread of its own, and the future of its report."""

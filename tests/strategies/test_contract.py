@@ -26,6 +26,7 @@ from strategy_rig import (
     is_alive,
     opened,
     running,
+    side_by_side,
     wait_until,
     worker_pids,
 )
@@ -266,16 +267,23 @@ class Run:
 
 
 def run_table(name, folder):
-    with OddServer() as odd:
-        answers = run_paths(odd, name, folder, ANSWERS, timeout=30.0)
-        waits = run_paths(odd, name, folder, WAITS, timeout=4.0)
+    """All answers in one run; what waits in a run each, all at once."""
+    folders = [f"{folder}/answers", *(f"{folder}/wait-{n}" for n in range(len(WAITS)))]
+    with OddServer() as odd, ThreadPoolExecutor(len(WAITS)) as pool:
+        answers = run_paths(odd, name, folders[0], ANSWERS, timeout=30.0)
+        waits = [
+            pool.submit(run_paths, odd, name, folder, [path], timeout=4.0)
+            for folder, path in zip(folders[1:], WAITS, strict=True)
+        ]
+        reports = [answers, *(one.result() for one in waits)]
         port = str(odd.port)
         return Run(
-            rows=dict(zip(TABLE, [*answers, *waits], strict=True)),
-            manifest=manifest_rows(folder, port),
-            summaries=[answers.summary, waits.summary],
+            rows=dict(zip(TABLE, (row for one in reports for row in one), strict=True)),
+            manifest=[manifest_rows(folder, port) for folder in folders],
+            summaries=[report.summary for report in reports],
             files={
                 path.replace(port, "PORT"): file.read_bytes()
+                for folder in folders
                 for path, file in files_below(folder).items()
             },
             hits=dict(odd.hits),
@@ -287,7 +295,7 @@ def run_paths(odd, name, folder, paths, timeout):
         [odd.url(path) for path in paths],
         strategy=name,
         output=folder,
-        workers=1 if name == "serial" else 8,
+        workers=1 if name == "serial" else min(8, len(paths)),
         per_host=None,
         timeout=timeout,
         retries=1,
@@ -469,7 +477,7 @@ def test_all_strategies_sum_up_the_same(runs, name):
 
 @every_strategy
 def test_the_summary_names_the_strategy_and_measures_it(runs, name):
-    summary, _ = runs[name].summaries
+    summary, *_ = runs[name].summaries
 
     assert summary.strategy == name
     assert summary.latency_p50_seconds <= summary.latency_p99_seconds
@@ -647,44 +655,49 @@ def test_a_retry_waits_in_the_frontier_and_not_in_a_worker(
     assert [path for path, _ in odd.requests] == paths
 
 
-@every_strategy
-def test_retry_after_pauses_the_whole_host(odd, tmp_path, name):
+def test_retry_after_pauses_the_whole_host(tmp_path):
     paths = ["/status/503/1", *(f"/ok/{size}" for size in range(1, 7))]
-    began = time.monotonic()
-    fetch(map(odd.url, paths), strategy=name, output=tmp_path, workers=1, retries=1)
-    seen = [path for path, _ in odd.requests]
-    before = seen[1 : seen.index(paths[0], 1)]
 
-    assert time.monotonic() - began >= 1.0
-    assert seen.count(paths[0]) == 2
-    assert len(before) <= 2, "more than what workers had in hand already"
+    def check(name):
+        began = time.monotonic()
+        with OddServer() as odd:
+            urls = map(odd.url, paths)
+            fetch(urls, strategy=name, output=tmp_path / name, workers=1, retries=1)
+        seen = [path for path, _ in odd.requests]
+        before = seen[1 : seen.index(paths[0], 1)]
+
+        assert time.monotonic() - began >= 1.0
+        assert seen.count(paths[0]) == 2
+        assert len(before) <= 2, "more than what workers had in hand already"
+
+    side_by_side(check)
 
 
-@every_strategy
-def test_a_rate_holds_for_all_transfers_together(odd, tmp_path, name):
+def test_a_rate_holds_for_all_transfers_together(odd, tmp_path):
     urls = [odd.url(f"/ok/{size}") for size in range(60_000, 60_004)]
-    began = time.monotonic()
-    report = fetch(urls, strategy=name, output=tmp_path, workers=4, limit_rate="100000")
 
-    assert report.summary.ok == 4
-    assert time.monotonic() - began >= 1.5
+    def check(name):
+        began = time.monotonic()
+        options = {"strategy": name, "output": tmp_path / name, "workers": 4}
+        report = fetch(urls, limit_rate="100000", **options)
+
+        assert report.summary.ok == 4
+        assert time.monotonic() - began >= 1.5
+
+    side_by_side(check)
 
 
-@pytest.mark.parametrize("name", ["threads", "asyncio"])
-def test_a_wait_for_the_rate_is_not_taken_for_silence(odd, tmp_path, name):
+def test_a_wait_for_the_rate_is_not_taken_for_silence(odd, tmp_path):
     # All of it takes three times the timeout.
-    urls = [odd.url(f"/ok/{size}") for size in range(100_000, 100_004)]
-    report = fetch(
-        urls,
-        strategy=name,
-        output=tmp_path,
-        workers=4,
-        limit_rate="25000",
-        timeout=5,
-        retries=0,
-    )
+    urls = [odd.url(f"/ok/{size}") for size in range(56_250, 56_254)]
+    options = {"limit_rate": "25000", "timeout": 3, "workers": 4, "retries": 0}
 
-    assert [row.error for row in report] == [None] * 4
+    def check(name):
+        report = fetch(urls, strategy=name, output=tmp_path / name, **options)
+
+        assert [row.error for row in report] == [None] * 4
+
+    side_by_side(check, CONCURRENT)
 
 
 # Who gets which headers
@@ -950,27 +963,33 @@ def test_a_wake_ends_a_wait_during_a_transfer(odd, tmp_path, name):
             odd.release()
 
 
-@every_strategy
-def test_progress_of_a_large_body_is_told(odd, tmp_path, name):
-    with opened(name, tmp_path) as strategy:
-        strategy.start([attempt(odd, "/slow/300000/1.2", 7)])
-        facts = facts_until_results(strategy, 1)
-    moved = [fact for fact in facts if isinstance(fact, Moved)]
-    received = [fact.received_bytes for fact in moved]
+def test_progress_of_a_large_body_is_told(odd, tmp_path):
+    def check(name):
+        (tmp_path / name).mkdir()
+        with opened(name, tmp_path / name) as strategy:
+            strategy.start([attempt(odd, "/slow/300000/1.2", 7)])
+            facts = facts_until_results(strategy, 1)
+        moved = [fact for fact in facts if isinstance(fact, Moved)]
+        received = [fact.received_bytes for fact in moved]
 
-    assert moved
-    assert {(fact.attempt_id, fact.total_bytes) for fact in moved} == {(7, 300_000)}
-    assert received == sorted(received)
-    assert 0 < received[0] <= received[-1] <= 300_000
+        assert moved
+        assert {(fact.attempt_id, fact.total_bytes) for fact in moved} == {(7, 300_000)}
+        assert received == sorted(received)
+        assert 0 < received[0] <= received[-1] <= 300_000
+
+    side_by_side(check)
 
 
-@every_strategy
-def test_progress_of_small_bodies_is_not_worth_telling(odd, tmp_path, name):
-    with opened(name, tmp_path) as strategy:
-        strategy.start([attempt(odd, "/slow/60000/1.2")])
-        facts = facts_until_results(strategy, 1)
+def test_progress_of_small_bodies_is_not_worth_telling(odd, tmp_path):
+    def check(name):
+        (tmp_path / name).mkdir()
+        with opened(name, tmp_path / name) as strategy:
+            strategy.start([attempt(odd, "/slow/60000/1.2")])
+            facts = facts_until_results(strategy, 1)
 
-    assert all(isinstance(fact, AttemptResult) for fact in facts)
+        assert all(isinstance(fact, AttemptResult) for fact in facts)
+
+    side_by_side(check)
 
 
 @pytest.mark.parametrize("name", CONCURRENT)
