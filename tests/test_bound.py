@@ -1,6 +1,9 @@
 """Runs that are made to be bound by one thing each are called by that."""
 
 import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import bound_cases
 import pytest
@@ -9,42 +12,40 @@ from downloader import fetch
 from downloader.cli import main
 from downloader.policy.bound import Bound
 
-# Else a machine that stands still for a second or two is what bounds them.
-LONGER = {"rate", "unpacking"}
-
-
-def cases(strategy):
-    """All of them, some longer than others."""
-    each = zip(
-        bound_cases.cases(strategy), bound_cases.cases(strategy, scale=3), strict=True
-    )
-    return [longer if case.name in LONGER else case for case, longer in each]
-
-
-# Loops and threads alone: what processes cost to start would be most of such short runs.
 CASES = [
     pytest.param(strategy, case, id=f"{strategy}-{case.name}")
-    for strategy in ("threads", "asyncio", "curl")
-    for case in cases(strategy)
+    for strategy in ("threads", "asyncio", "curl", "multicore", "processes")
+    for case in bound_cases.tested(strategy)
 ]
 
 
+@pytest.fixture(scope="module")
+def waiting():
+    """What the runs that only wait are called: side by side, each in its own process.
+
+    In one process each would count the CPU time of all others as its own.
+    """
+    pairs = [one.values for one in CASES if one.values[1].word != "CPU-bound"]
+    with ThreadPoolExecutor(8) as pool:
+        return {
+            (strategy, case.name): pool.submit(called, strategy, case)
+            for strategy, case in pairs
+        }
+
+
+def called(strategy, case):
+    argv = [sys.executable, bound_cases.__file__, strategy, case.name]
+    return json.loads(subprocess.check_output(argv, timeout=60))
+
+
 @pytest.mark.parametrize(("strategy", "case"), CASES)
-def test_a_run_is_called_by_what_bounds_it(strategy, case):
-    with bound_cases.slowed(case, is_real=False) as output:
-        bound = bound_cases.bound(case, strategy, output)
+def test_a_run_is_called_by_what_bounds_it(waiting, strategy, case):
+    # One that computes has the machine to itself.
+    ended = waiting.get((strategy, case.name))
+    bound = ended.result() if ended else called(strategy, case)
 
     assert bound is not None
-    assert bound.word == case.word, bound.text
-
-
-@pytest.mark.parametrize("strategy", ["multicore", "processes"])
-def test_worker_processes_are_measured_too(strategy, tmp_path):
-    case, *_ = bound_cases.cases(strategy, scale=2)
-    bound = bound_cases.bound(case, strategy, str(tmp_path / "out"))
-
-    assert bound is not None
-    assert bound.word == case.word, bound.text
+    assert bound["word"] == case.word, bound["text"]
 
 
 def test_slots_that_auto_does_not_try_are_nobodys(tmp_path):
@@ -81,7 +82,7 @@ def test_a_run_too_short_to_tell_says_nothing(odd, tmp_path):
 
 
 def test_the_command_says_it_last_and_writes_it_down(odd, workdir, capsys):
-    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 33)]
+    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 17)]
     arguments = ["fetch", *urls, "--report", "report.json", "-x", "none", "-j", "2"]
     status = main([*arguments, "-s", "threads"])
     line = capsys.readouterr().err.splitlines()[-1]
@@ -93,7 +94,7 @@ def test_the_command_says_it_last_and_writes_it_down(odd, workdir, capsys):
 
 
 def test_a_quiet_command_does_not_say_it(odd, workdir, capsys):
-    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 33)]
+    urls = [odd.url(f"slow/{n}/0.1") for n in range(1, 17)]
     status = main(["fetch", *urls, "-q", "-x", "none", "-j", "2"])
 
     assert status == 0
