@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 from chaos import descendants, is_alive, is_worker
 from odd_exchange import body
-from strategy_rig import WITH_PROCESSES, files_below, running, wait_until
+from odd_server import OddServer
+from strategy_rig import (
+    WITH_PROCESSES,
+    files_below,
+    running,
+    side_by_side,
+    wait_until,
+)
 
 from downloader import Downloader, fetch
 from downloader.holdings import Holdings
@@ -29,36 +36,48 @@ KIB = 2_048
 SIZE = KIB << 10
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
 CONCURRENT = [name for name in NAMES if default_workers(name) > 1]
-concurrent = pytest.mark.parametrize("strategy", CONCURRENT)
 IN_THIS_PROCESS = ["threads", "asyncio", "curl"]
 pytestmark = pytest.mark.usefixtures("workdir")
 OPTIONS = {
     "segments": 4,
     "min_segment_size": "64K",
-    "workers": 6,
+    "workers": 4,
     "backoff_seconds": 0.01,
 }
 
 
+def each(check, names=NAMES):
+    """Call `check(odd, strategy)` for each strategy at once, with a server of its own."""
+
+    def checked(strategy):
+        with OddServer() as odd:
+            check(odd, strategy)
+
+    side_by_side(checked, names)
+
+
+def options(strategy, **changes):
+    """Settings of a run by a strategy, which writes to a folder of its name."""
+    workers = {"workers": 1} if strategy == "serial" else {}
+    return OPTIONS | {"strategy": strategy, "output": strategy} | workers | changes
+
+
 def fetched(url, strategy, **changes):
-    options = OPTIONS | changes
-    if strategy == "serial":
-        options["workers"] = 1
-    (row,) = fetch([url], strategy=strategy, **options)
+    (row,) = fetch([url], **options(strategy, **changes))
     return row
 
 
-def is_whole(row, path, version=1):
+def is_whole(row, folder, path, version=1):
     content = body(f"{path}#{version}", SIZE)
-    stored = (Path("downloads") / row.path).read_bytes()
+    stored = Path(folder, row.path).read_bytes()
     return stored == content and row.sha256 == hashlib.sha256(content).hexdigest()
 
 
-def left_over():
+def left_over(folder):
     known = ("lock", "holder.json", "manifest.sqlite")
     return [
         path
-        for path in files_below("downloads")
+        for path in files_below(folder)
         if not path.endswith("~f") and not path.endswith(known)
     ]
 
@@ -74,49 +93,42 @@ FILL = (
 )
 
 
-@every_strategy
-def test_the_file_comes_whole_and_nothing_else_lies_there(odd, strategy):
+def test_the_file_comes_whole_and_nothing_else_lies_there():
     path = f"/steady/{KIB}"
-    row = fetched(odd.url(path), strategy)
 
-    assert row.error is None, row.detail
-    assert is_whole(row, path)
-    assert (row.bytes, row.attempts) == (SIZE, 1)
-    assert left_over() == []
+    def check(odd, strategy):
+        row = fetched(odd.url(path), strategy)
+
+        assert row.error is None, row.detail
+        assert is_whole(row, strategy, path)
+        assert (row.bytes, row.attempts) == (SIZE, 1)
+        assert left_over(strategy) == []
+
+    each(check)
 
 
-@concurrent
-def test_several_connections_share_the_work(odd, strategy):
+def test_several_connections_share_the_work_of_a_slow_one():
     # The first is slow: whoever helps may need a while to start.
-    row = fetched(odd.url(f"/steady/{KIB}/slow/1"), strategy)
-
-    assert row.error is None
-    assert 2 <= odd.peak_in_flight <= 4 + UNNOTICED
-    assert len(ranges(odd)) >= 2
-
-
-@concurrent
-def test_a_slow_connection_is_relieved_of_what_it_has_not_fetched(odd, strategy):
     path = f"/steady/{KIB}/slow/1"
-    row = fetched(odd.url(path), strategy)
 
-    assert row.error is None, row.detail
-    assert is_whole(row, path)
-    next_piece, *later = [first_byte({"range": asked}) for asked in ranges(odd)]
-    assert min(later) < next_piece
+    def check(odd, strategy):
+        watcher = Watcher()
+        with running([odd.url(path)], watcher, **options(strategy)) as (_, report):
+            (row,) = report.result()
 
+        assert row.error is None, row.detail
+        assert is_whole(row, strategy, path)
+        # Helpers took what the first had not fetched.
+        assert 2 <= odd.peak_in_flight <= 4 + UNNOTICED
+        next_piece, *later = [first_byte({"range": asked}) for asked in ranges(odd)]
+        assert min(later) < next_piece
+        # One bar shows what all have written.
+        (moved,) = watcher.bars.values()
+        assert moved == sorted(moved)
+        assert watcher.ended_bars == list(watcher.bars)
+        assert watcher.received_bytes >= SIZE
 
-@concurrent
-def test_a_divided_file_has_one_bar_that_shows_what_all_have_written(odd, strategy):
-    path = f"/steady/{KIB}/slow/1"
-    watcher = Watcher()
-    with running([odd.url(path)], watcher, strategy=strategy, **OPTIONS) as (_, report):
-        assert report.result().summary.ok == 1
-
-    (moved,) = watcher.bars.values()
-    assert moved == sorted(moved)
-    assert watcher.ended_bars == list(watcher.bars)
-    assert watcher.received_bytes >= SIZE
+    each(check, CONCURRENT)
 
 
 class Watcher(Silent):
@@ -137,81 +149,99 @@ class Watcher(Silent):
         self.received_bytes += received_bytes
 
 
-@concurrent
 @pytest.mark.parametrize("per_host", [1, 2])
-def test_per_host_holds_for_segments_too(odd, strategy, per_host):
-    row = fetched(odd.url(f"/steady/{KIB}"), strategy, per_host=per_host)
+def test_per_host_holds_for_segments_too(per_host):
+    def check(odd, strategy):
+        row = fetched(odd.url(f"/steady/{KIB}"), strategy, per_host=per_host)
 
-    assert row.error is None
-    assert odd.peak_in_flight <= per_host + UNNOTICED
+        assert row.error is None
+        assert odd.peak_in_flight <= per_host + UNNOTICED
 
-
-@every_strategy
-def test_a_small_file_costs_no_further_request(odd, strategy):
-    row = fetched(odd.url("/steady/127"), strategy)
-
-    assert row.error is None
-    assert odd.hits.total() == 1
-    assert ranges(odd) == []
+    each(check, CONCURRENT)
 
 
-@every_strategy
-@pytest.mark.parametrize("path", ["/chunked/3000000", "/etag-weak/10", "/gzip/3000000"])
-def test_what_cannot_be_divided_is_not(odd, strategy, path):
-    row = fetched(odd.url(path), strategy)
+def test_a_small_file_costs_no_further_request():
+    def check(odd, strategy):
+        row = fetched(odd.url("/steady/127"), strategy, workers=1)
 
-    assert row.error is None
-    assert ranges(odd) == []
+        assert row.error is None
+        assert odd.hits.total() == 1
+        assert ranges(odd) == []
+
+    each(check)
 
 
-@every_strategy
-def test_a_server_that_ignores_ranges_gives_the_file_all_the_same(odd, strategy):
+def test_what_cannot_be_divided_is_not():
+    def check(odd, strategy):
+        paths = ("/chunked/3000000", "/etag-weak/10", "/gzip/3000000")
+        rows = fetch(map(odd.url, paths), **options(strategy, workers=1))
+
+        assert [row.error for row in rows] == [None] * 3
+        assert ranges(odd) == []
+
+    each(check)
+
+
+def test_a_server_that_ignores_ranges_gives_the_file_all_the_same():
     path = f"/steady/{KIB}/plain"
-    row = fetched(odd.url(path), strategy)
 
-    assert row.error is None, row.detail
-    assert is_whole(row, path)
-    assert left_over() == []
+    def check(odd, strategy):
+        row = fetched(odd.url(path), strategy)
+
+        assert row.error is None, row.detail
+        assert is_whole(row, strategy, path)
+        assert left_over(strategy) == []
+
+    each(check)
 
 
-@every_strategy
-def test_a_server_that_limits_connections_is_content_with_fewer(odd, strategy):
+def test_a_server_that_limits_connections_is_content_with_fewer():
     path = f"/steady/{KIB}/limit/2"
-    row = fetched(odd.url(path), strategy)
 
-    assert row.error is None, row.detail
-    assert is_whole(row, path)
-    assert left_over() == []
+    def check(odd, strategy):
+        row = fetched(odd.url(path), strategy)
+
+        assert row.error is None, row.detail
+        assert is_whole(row, strategy, path)
+        assert left_over(strategy) == []
+
+    each(check)
 
 
-@every_strategy
 @pytest.mark.parametrize("k", [2, 3, 4])
-def test_a_file_that_changes_meanwhile_is_begun_again(odd, strategy, k):
+def test_a_file_that_changes_meanwhile_is_begun_again(k):
     path = f"/steady/{KIB}/changes/{k}"
-    row = fetched(odd.url(path), strategy)
 
-    assert row.error is None, row.detail
-    assert is_whole(row, path, 1 if odd.hits.total() < k else 2)
-    assert left_over() == []
+    def check(odd, strategy):
+        row = fetched(odd.url(path), strategy)
+
+        assert row.error is None, row.detail
+        assert is_whole(row, strategy, path, 1 if odd.hits.total() < k else 2)
+        assert left_over(strategy) == []
+
+    each(check)
 
 
-@every_strategy
-def test_a_wanted_checksum_is_enforced(odd, strategy):
+def test_a_wanted_checksum_is_enforced():
     path = f"/steady/{KIB}"
     wanted = hashlib.sha256(body(f"{path}#1", SIZE)).hexdigest()
-    odd.release()
 
-    assert fetched(f"{odd.url(path)} sha256={wanted}", strategy).error is None
-    wrong = fetched(f"{odd.url(path)} sha256={'0' * 64}", strategy, output="elsewhere")
-    assert wrong.error == "checksum"
+    def check(odd, strategy):
+        odd.release()
+        right = f"{odd.url(path)} sha256={wanted}"
+        wrong = f"{odd.url(path)}?wrong sha256={'0' * 64}"
+        rows = fetch([right, wrong], **options(strategy))
+
+        assert [row.error for row in rows] == [None, "checksum"]
+
+    each(check)
 
 
 @every_strategy
 def test_a_stopped_run_is_gone_on_with_where_it_was(odd, strategy):
     path = f"/steady/{KIB}/last"
-    options = OPTIONS | {"workers": 1} if strategy == "serial" else OPTIONS
-    with running([odd.url(path)], strategy=strategy, **options) as (session, report):
-        wait_until(lambda: part_bytes() > SIZE // 4)
+    with running([odd.url(path)], **options(strategy)) as (session, report):
+        wait_until(lambda: part_bytes(strategy) > SIZE // 4)
         session.stop()
         assert [row.error for row in report.result()] == ["interrupted"]
     odd.release()
@@ -219,16 +249,16 @@ def test_a_stopped_run_is_gone_on_with_where_it_was(odd, strategy):
     row = fetched(odd.url(path), strategy)
 
     assert row.error is None
-    assert is_whole(row, path)
+    assert is_whole(row, strategy, path)
     assert all(first_byte(headers) > 0 for _, headers in odd.requests[seen:])
-    assert left_over() == []
+    assert left_over(strategy) == []
 
 
 @every_strategy
 def test_a_killed_run_is_gone_on_with_where_it_was(odd, workdir, strategy):
     path = f"/steady/{KIB}/last"
     process = started(odd.url(path), strategy, workdir)
-    wait_until(lambda: part_bytes() > SIZE // 4)
+    wait_until(lambda: part_bytes(strategy) > SIZE // 4)
     children = descendants(process.pid)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -239,40 +269,50 @@ def test_a_killed_run_is_gone_on_with_where_it_was(odd, workdir, strategy):
     row = fetched(odd.url(path), strategy, segments=1)
 
     assert row.error is None
-    assert is_whole(row, path)
+    assert is_whole(row, strategy, path)
     assert all(first_byte(headers) > 0 for _, headers in odd.requests[seen:])
-    assert left_over() == []
+    assert left_over(strategy) == []
 
 
 @pytest.mark.parametrize("strategy", WITH_PROCESSES)
 def test_a_killed_workers_bytes_are_fetched_by_others(odd, workdir, strategy):
     path = f"/steady/{KIB}/last"
     process = started(odd.url(path), strategy, workdir)
-    wait_until(lambda: part_bytes() > SIZE // 8)
+    wait_until(lambda: part_bytes(strategy) > SIZE // 8)
     workers = [pid for pid in descendants(process.pid) if is_worker(pid)]
     for pid in workers[:2]:
         subprocess.run(["kill", "-9", str(pid)], check=False)
     odd.release()
 
     assert process.wait(60) == 0
-    (file,) = Path("downloads").rglob("*~f")
+    (file,) = Path(strategy).rglob("*~f")
     assert file.read_bytes() == body(f"{path}#1", SIZE)
-    assert left_over() == []
+    assert left_over(strategy) == []
 
 
 def started(url, strategy, workdir):
     command = [sys.executable, "-m", "downloader", "fetch", url, "-q", "-s", strategy]
     return subprocess.Popen(
-        [*command, "-j", "6", "--segments", "4", "--min-segment-size", "64K"],
+        [
+            *command,
+            "-o",
+            strategy,
+            "-j",
+            "4",
+            "--segments",
+            "4",
+            "--min-segment-size",
+            "64K",
+        ],
         cwd=workdir,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
 
 
-def part_bytes():
+def part_bytes(folder):
     """What of the part is on the disk: it has holes where others are still to write."""
-    found = Path("downloads").rglob("*.part")
+    found = Path(folder).rglob("*.part")
     return sum(path.stat().st_blocks * 512 for path in found)
 
 
@@ -289,7 +329,7 @@ def test_a_disk_that_fills_up_meanwhile_fails_the_file_and_no_more(
     """Room is asked for before; somebody else takes it while the file comes."""
     url = odd.url(f"/steady/{KIB}/last")
     fetching = [sys.executable, "-m", "downloader", "fetch", url, "-q", "-s", strategy]
-    flags = ["-j", "6", "--segments", "4", "--min-segment-size", "64K"]
+    flags = ["-j", "4", "--segments", "4", "--min-segment-size", "64K"]
     run = shlex.join([*fetching, *flags, "-o", "small/out", "--retries", "0"])
     command = (
         "mkdir small && mount -t tmpfs -o size=4m tmpfs small && "
@@ -338,12 +378,13 @@ def test_files_that_wait_for_their_rest_hold_no_other_up(odd, monkeypatch, strat
 
 
 def broken_for_helpers(monkeypatch, error):
-    """The first helper's first bytes meet a fault of ours."""
-    take, met = Share.take, []
+    """The first helper's first bytes in each folder meet a fault of ours."""
+    take, met = Share.take, set()
 
     def broken(share, data):
-        if not met and share._front is None:  # whoever began it follows it
-            met.append(share)
+        folder = os.path.basename(share._folder._root)
+        if folder not in met and share._front is None:  # whoever began it follows it
+            met.add(folder)
             raise error
         take(share, data)
 
@@ -351,30 +392,28 @@ def broken_for_helpers(monkeypatch, error):
     return met
 
 
-@pytest.mark.parametrize("strategy", IN_THIS_PROCESS)
-@pytest.mark.parametrize("error", [ValueError("a fault"), OSError(5, "I/O error")])
-def test_a_helper_that_breaks_leaves_its_bytes_to_others(
-    odd, monkeypatch, strategy, error
-):
-    met = broken_for_helpers(monkeypatch, error)
+def check_that_it_comes_whole(met, **changes):
     path = f"/steady/{KIB}/slow/1"
-    row = fetched(odd.url(path), strategy)
 
-    assert met
-    assert row.error is None, row.detail
-    assert is_whole(row, path)
+    def check(odd, strategy):
+        row = fetched(odd.url(path), strategy, **changes)
+
+        assert strategy in met
+        assert row.error is None, row.detail
+        assert is_whole(row, strategy, path)
+
+    each(check, IN_THIS_PROCESS)
 
 
-@pytest.mark.parametrize("strategy", IN_THIS_PROCESS)
-def test_a_helper_that_cannot_even_leave_is_not_waited_for(odd, monkeypatch, strategy):
+@pytest.mark.parametrize("error", [ValueError("a fault"), OSError(5, "I/O error")])
+def test_a_helper_that_breaks_leaves_its_bytes_to_others(monkeypatch, error):
+    check_that_it_comes_whole(broken_for_helpers(monkeypatch, error))
+
+
+def test_a_helper_that_cannot_even_leave_is_not_waited_for(monkeypatch):
     met = broken_for_helpers(monkeypatch, ValueError("a fault"))
     monkeypatch.setattr(Holdings, "release", lambda *_: None)
-    path = f"/steady/{KIB}/slow/1"
-    row = fetched(odd.url(path), strategy, timeout=1)
-
-    assert met
-    assert row.error is None, row.detail
-    assert is_whole(row, path)
+    check_that_it_comes_whole(met, timeout=1)
 
 
 @pytest.mark.parametrize("strategy", IN_THIS_PROCESS)
