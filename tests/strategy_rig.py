@@ -50,17 +50,17 @@ def facts_until_results(strategy, count, seconds=60):
     return facts
 
 
-def side_by_side(check, names=NAMES):
-    """Call `check(name)` for every strategy at once: a wait passes once for all of them."""
-    with ThreadPoolExecutor(len(names)) as pool:
-        ended = {name: pool.submit(check, name) for name in names}
+def side_by_side(check, cases=NAMES):
+    """Call `check(case)` for every strategy, or other case, at once: one wait for all."""
+    with ThreadPoolExecutor(len(cases)) as pool:
+        ended = {case: pool.submit(check, case) for case in cases}
     failures = []
-    for name, one in ended.items():
+    for case, one in ended.items():
         if failure := one.exception():
-            failure.add_note(f"strategy: {name}")
+            failure.add_note(f"case: {case}")
             failures.append(failure)
     if failures:
-        raise ExceptionGroup("some strategies failed", failures)
+        raise ExceptionGroup("some cases failed", failures)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import socket
 import pytest
 from driver_rig import DRIVERS, Script, run, run_attempts
 from odd_server import body
+from strategy_rig import side_by_side
 
 from downloader.models import Attempt, Partial
 from downloader.transfer.folder import Folder
@@ -277,20 +278,25 @@ def test_a_part_shorter_than_it_should_be_is_not_gone_on_with(driver, odd, tmp_p
     assert not (tmp_path / "file-0").exists()
 
 
-@every_driver
-@pytest.mark.parametrize(
-    ("path", "kind", "complaint"),
-    [
-        ("/stall-head", "timeout", "no complete response head within 4 s"),
-        ("/head-drip", "timeout", "no complete response head within 4 s"),
-        ("/stall-body/100", "timeout", "no more of the body within 4 s"),
-    ],
-)
-def test_patience_ends_alike(driver, odd, tmp_path, path, kind, complaint):
+def test_patience_ends_alike(odd, tmp_path):
     # Less than the five seconds after which a body so short is too slow as well.
-    (result,) = run(driver, [odd.url(path)], tmp_path, timeout_seconds=4)
+    head = "no complete response head within 4 s"
+    complaints = {
+        "/stall-head": head,
+        "/head-drip": head,
+        "/stall-body/100": "no more of the body within 4 s",
+    }
 
-    assert (result.failure.kind, result.failure.detail) == (kind, complaint)
+    def check(case):
+        driver, path = case
+        root = tmp_path / driver / path.split("/")[1]
+        root.mkdir(parents=True)
+        (result,) = run(driver, [odd.url(path)], root, timeout_seconds=4)
+        failure = result.failure
+
+        assert (failure.kind, failure.detail) == ("timeout", complaints[path])
+
+    side_by_side(check, [(one, path) for one in DRIVERS for path in complaints])
 
 
 @every_driver

@@ -3,9 +3,11 @@
 import socket
 import threading
 import time
+from collections import defaultdict
 
 import pytest
-from strategy_rig import running
+from odd_server import OddServer
+from strategy_rig import running, side_by_side
 
 from downloader import fetch
 from downloader.progress import Silent
@@ -13,7 +15,7 @@ from downloader.transfer.part_file import PartFile
 
 pytestmark = pytest.mark.usefixtures("workdir")
 LOOK_UP = socket.getaddrinfo
-strategies = pytest.mark.parametrize("strategy", ["curl", "asyncio", "threads"])
+STRATEGIES = ["curl", "asyncio", "threads"]
 
 
 class FirstEnd(Silent):
@@ -28,52 +30,66 @@ class FirstEnd(Silent):
 
 
 @pytest.fixture
-def first_end(monkeypatch):
-    """A look-up of late.test fails, but only after its attempt has ended."""
-    end = FirstEnd()
+def first_ends(monkeypatch):
+    """For each host what waits for the first line's end: its look-up fails only then."""
+    ends = defaultdict(FirstEnd)
 
     def look_up(host, *args, **kwargs):
-        if host == "late.test":
-            assert end.has_come.wait(60)
+        if host in ends:
+            assert ends[host].has_come.wait(60)
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure")
         return LOOK_UP(host, *args, **kwargs)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return end
+    return ends
 
 
-@strategies
-@pytest.mark.parametrize(("workers", "seconds"), [(1, 0.2), (8, 0.9)])
-def test_a_name_that_is_answered_after_its_attempt_has_ended(
-    odd, first_end, strategy, workers, seconds
-):
+def test_a_name_that_is_answered_after_its_attempt_has_ended(first_ends):
     # The first ends after five seconds, and has its answer then; others are under way by
     # that time, or begin.
-    slow = [odd.url(f"slow/{n}/{seconds}") for n in range(10, 17)]
-    options = {"workers": workers, "per_host": 1, "timeout": 5, "retries": 0}
-    with running(
-        ["http://late.test/first", *slow], first_end, strategy=strategy, **options
-    ) as (_, report):
-        rows = list(report.result(60))
+    def check(case):
+        strategy, workers, seconds = case
+        host = f"{strategy}-{workers}.test"
+        options = {"workers": workers, "per_host": 1, "timeout": 5, "retries": 0}
+        with OddServer() as odd:
+            slow = [odd.url(f"slow/{n}/{seconds}") for n in range(10, 17)]
+            with running(
+                [f"http://{host}/first", *slow],
+                first_ends[host],
+                strategy=strategy,
+                output=host,
+                **options,
+            ) as (_, report):
+                rows = list(report.result(60))
 
-    assert first_end.has_come.is_set()
-    assert [row.error for row in rows] == ["timeout", *[None] * 7]
+        assert first_ends[host].has_come.is_set()
+        assert [row.error for row in rows] == ["timeout", *[None] * 7]
+
+    both = [(1, 0.2), (8, 0.9)]
+    side_by_side(check, [(one, *how) for one in STRATEGIES for how in both])
 
 
-@strategies
-def test_a_disk_that_is_done_after_its_attempt_has_ended(odd, monkeypatch, strategy):
-    sync, first = PartFile.sync, threading.Lock()
+def test_a_disk_that_is_done_after_its_attempt_has_ended(monkeypatch):
+    sync, first, lock = PartFile.sync, set(), threading.Lock()
 
     def slow(part):
         sync(part)
-        if first.acquire(blocking=False):
+        root = part._folder._root
+        with lock:
+            is_first = root not in first
+            first.add(root)
+        if is_first:
             time.sleep(1.5)
 
     monkeypatch.setattr(PartFile, "sync", slow)
-    urls = [odd.url("ok/5"), odd.url("slow/8000/0.9")]
-    options = {"workers": 1, "durable": True, "max_time": 1, "retries": 0}
-    report = fetch(urls, strategy=strategy, **options)
 
-    second = list(report)[1]
-    assert second.error in (None, "timeout")
-    assert second.bytes == (8000 if second.error is None else 0)
+    def check(strategy):
+        options = {"workers": 1, "durable": True, "max_time": 1, "retries": 0}
+        with OddServer() as odd:
+            urls = [odd.url("ok/5"), odd.url("slow/8000/0.9")]
+            _, second = fetch(urls, strategy=strategy, output=strategy, **options)
+
+        assert second.error in (None, "timeout")
+        assert second.bytes == (8000 if second.error is None else 0)
+
+    side_by_side(check, STRATEGIES)
