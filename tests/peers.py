@@ -240,6 +240,7 @@ def hypercorn(folder, certificate, key):
         address,
     ]
     argv += ["--certfile", str(certificate), "--keyfile", str(key)]
+    argv += ["--graceful-timeout", "0"]  # it waits that long for connections left open
     app = Path(__file__).parent / "http3_app.py"
     return started([*argv, f"{app}:app"], folder, port, "https")
 

@@ -26,10 +26,11 @@ speakers = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def root(tmp_path):
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
     """The served files; beside them what a server needs to prove who it is."""
-    root = tmp_path / "www"
+    folder = tmp_path_factory.mktemp("http3")
+    root = folder / "www"
     root.mkdir()
     for size in SIZES:
         (root / f"{size}.bin").write_bytes(os.urandom(size))
@@ -37,44 +38,44 @@ def root(tmp_path):
         (root / f"small{number}").write_bytes(b"%d" % number)
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
-    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.private_key_pem.write_to_path(folder / "key.pem")
     chain = b"".join(blob.bytes() for blob in certificate.cert_chain_pems)
-    (tmp_path / "chain.pem").write_bytes(chain)
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    (folder / "chain.pem").write_bytes(chain)
+    authority.cert_pem.write_to_path(folder / "ca.pem")
     return root
 
 
-@pytest.fixture
-def server(tmp_path, root):
+@pytest.fixture(scope="module")
+def server(root):
     """A server of all versions; its folder tells that of each request."""
-    with peers.hypercorn(root, tmp_path / "chain.pem", tmp_path / "key.pem") as server:
+    chain, key = root.parent / "chain.pem", root.parent / "key.pem"
+    with peers.hypercorn(root, chain, key) as server:
         yield server
 
 
-def fetched(server, tmp_path, names, **options):
+def fetched(server, root, names, **options):
     urls = [f"{server.origin}/{name}" for name in names]
-    return list(
-        fetch(urls, cacert=str(tmp_path / "ca.pem"), http3=True, retries=0, **options)
-    )
+    ca_file = str(root.parent / "ca.pem")
+    return list(fetch(urls, cacert=ca_file, http3=True, retries=0, **options))
 
 
 @speakers
-def test_files_come_whole(server, tmp_path, strategy):
+def test_files_come_whole(server, root, strategy):
     names = [f"{size}.bin" for size in SIZES] + [f"small{n}" for n in range(100)]
-    rows = fetched(server, tmp_path, names, strategy=strategy)
+    rows = fetched(server, root, names, strategy=strategy)
 
     assert {row.error for row in rows} == {None}, [row.detail for row in rows]
     for name, row in zip(names, rows, strict=True):
         with open(f"downloads/{row.path}", "rb") as stream:
-            assert stream.read() == (tmp_path / "www" / name).read_bytes()
-    assert set((tmp_path / "www" / "versions").read_text().split()) == {"3"}
+            assert stream.read() == (root / name).read_bytes()
+    assert set((root / "versions").read_text().split()) == {"3"}
 
 
 @speakers
-def test_a_large_file_comes_over_several(server, tmp_path, strategy):
+def test_a_large_file_comes_over_several(server, root, strategy):
     (row,) = fetched(
         server,
-        tmp_path,
+        root,
         ["3000000.bin"],
         strategy=strategy,
         segments=4,
@@ -83,12 +84,12 @@ def test_a_large_file_comes_over_several(server, tmp_path, strategy):
 
     assert row.error is None, row.detail
     with open(f"downloads/{row.path}", "rb") as stream:
-        assert stream.read() == (tmp_path / "www" / "3000000.bin").read_bytes()
+        assert stream.read() == (root / "3000000.bin").read_bytes()
 
 
 @speakers
-def test_a_missing_file_is_missing_there_too(server, tmp_path, strategy):
-    (row,) = fetched(server, tmp_path, ["none"], strategy=strategy)
+def test_a_missing_file_is_missing_there_too(server, root, strategy):
+    (row,) = fetched(server, root, ["none"], strategy=strategy)
 
     assert (row.error, row.http_status) == ("http_404", 404)
 
@@ -96,9 +97,9 @@ def test_a_missing_file_is_missing_there_too(server, tmp_path, strategy):
 @speakers
 @without_quic
 def test_an_older_version_does_where_quic_fails(tmp_path, root, strategy):
-    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain, key = root.parent / "chain.pem", root.parent / "key.pem"
     with peers.caddy_https(tmp_path / "caddy", root, chain, key) as server:
-        (row,) = fetched(server, tmp_path, ["4096.bin"], strategy=strategy)
+        (row,) = fetched(server, root, ["4096.bin"], strategy=strategy)
         log = [json.loads(line) for line in server.log.splitlines()]
 
     assert row.error is None, row.detail
