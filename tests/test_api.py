@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import signal
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, as_completed, wait
 
 import pytest
 from driver_rig import Script
+from strategy_rig import side_by_side
 
 from downloader import Downloader, InvalidSettings, Request, Settings, UsageError, fetch
 from downloader import api as module
@@ -70,18 +72,25 @@ def test_what_is_too_long_only_as_it_is_sent_is_a_row_and_ends_no_run(odd, strat
     assert [row.error for row in report] == [None, "invalid_url", "blocked", None]
 
 
-@STRATEGIES
-def test_a_body_of_no_interest_that_stalls_does_not_change_the_answer(odd, strategy):
+def test_a_body_of_no_interest_that_stalls_does_not_change_the_answer(odd):
     head = b"HTTP/1.1 %b\r\nContent-Length: 50\r\n\r\nno"
     redirect = b"302 Found\r\nLocation: " + odd.url("ok/10").encode()
-    with (
-        Script(head % b"404 Not Found", then_silence=True) as missing,
-        Script(head % redirect, then_silence=True) as moved,
-    ):
-        report = fetch([missing.url, moved.url], strategy=strategy, timeout=5)
 
-    assert [(row.error, row.bytes) for row in report] == [("http_404", 0), (None, 10)]
-    assert [row.attempts for row in report] == [1, 1]
+    def check(strategy):
+        with (
+            Script(head % b"404 Not Found", then_silence=True) as missing,
+            Script(head % redirect, then_silence=True) as moved,
+        ):
+            urls = [missing.url, moved.url]
+            report = fetch(urls, strategy=strategy, output=strategy, timeout=4)
+
+        assert [(row.error, row.bytes) for row in report] == [
+            ("http_404", 0),
+            (None, 10),
+        ]
+        assert [row.attempts for row in report] == [1, 1]
+
+    side_by_side(check, ["threads", "asyncio"])
 
 
 @pytest.mark.parametrize("start", [fetch, lambda _, **given: Downloader(**given)])
@@ -624,13 +633,11 @@ def test_a_result_does_not_wait_for_the_next_attempt(odd, strategy):
 
 
 INTERRUPTED = """
-    import os, signal, sys, threading, time
+    import sys, threading, time
     from downloader import fetch
 
-    urls = sys.argv[2:]
-    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     try:
-        fetch(urls, strategy=sys.argv[1], timeout=60)
+        fetch(sys.argv[2:], strategy=sys.argv[1], timeout=60)
     except KeyboardInterrupt:
         until = time.monotonic() + 10
         while time.monotonic() < until:
@@ -648,15 +655,19 @@ def test_ctrl_c_in_a_script_ends_what_is_under_way(odd, workdir, strategy):
     urls = [odd.url(f"stall-body/{size}") for size in (70_000, 70_001)]
     script = workdir / "script.py"
     script.write_text(textwrap.dedent(INTERRUPTED))
-    done = subprocess.run(
+    with subprocess.Popen(
         [sys.executable, script, strategy, *urls],
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-        timeout=60,
-    )
+    ) as process:
+        odd.wait_for(
+            lambda counts: counts.in_flight == (1 if strategy == "serial" else 2)
+        )
+        process.send_signal(signal.SIGINT)
+        said, error = process.communicate(timeout=60)
 
-    assert done.stdout.strip() == "left []", done.stderr
+    assert said.strip() == "left []", error
 
 
 def test_whoever_is_cancelled_while_leaving_does_not_wait_for_the_rest(odd):

