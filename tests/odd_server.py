@@ -59,6 +59,11 @@ class OddServer:
     def __exit__(self, *_):
         self.close()
 
+    @property
+    def open_connections(self):
+        """Those that are being served; none are after the end."""
+        return len(self._connections)
+
     def url(self, path):
         """The URL of a path; the slash at its beginning may be left out."""
         return f"{self.origin}/{path.removeprefix('/')}"

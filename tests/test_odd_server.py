@@ -4,7 +4,6 @@ import json
 import socket
 import ssl
 import threading
-import time
 
 import odd_behaviours
 import pytest
@@ -60,11 +59,10 @@ def test_every_behaviour_ends_when_the_server_closes(name):
         client = socket.create_connection(("127.0.0.1", server.port), timeout=60)
         client.sendall(f"GET /{name} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         server.wait_for(lambda counts: counts.hits[f"/{name}"] == 1)
-        began = time.perf_counter()
     client.close()
 
-    assert time.perf_counter() - began < 15
     assert server.in_flight == 0
+    assert server.open_connections == 0
 
 
 def test_an_unknown_behaviour_is_404(odd):
@@ -347,8 +345,7 @@ def test_tls_is_trusted_with_the_servers_own_authority(odd_tls):
 def test_tls_that_stalls_ends_when_the_server_closes():
     with OddServer(tls=True) as server:
         silent = socket.create_connection(("127.0.0.1", server.port), timeout=60)
-        server.wait_for(lambda counts: counts.peak_connections == 1)
-        began = time.perf_counter()
+        server.wait_for(lambda counts: counts.open_connections == 1)
     silent.close()
 
-    assert time.perf_counter() - began < 15
+    assert server.open_connections == 0

@@ -87,13 +87,15 @@ def test_a_copy_that_is_ended_as_it_begins_does_end():
 before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
 program.kill()
 fork = os.fork
+told, tell = os.pipe()
 def fork_and_end():
     pid = fork()
     # Asked to end while it still has its parent's handler.
     if pid:
         os.kill(pid, signal.SIGTERM)
+        os.write(tell, b"x")
     else:
-        time.sleep(0.3)
+        os.read(told, 1)
     return pid
 os.fork = fork_and_end
 another = programs.copy(serve)
