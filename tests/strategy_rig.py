@@ -23,6 +23,10 @@ WITH_PROCESSES = [
     name for name in NAMES if load(name).has_worker_processes and name != "auto"
 ]
 
+# One strategy for each HTTP library, where that alone decides: `serial`, `processes` and
+# `subprocess` attempt as `threads` does, `multicore` and `auto` as `curl` does.
+ONE_PER_DRIVER = ("threads", "asyncio", "curl")
+
 
 def make_plan(root, **changes):
     """A plan for workers that write below `root`."""

@@ -1,4 +1,4 @@
-"""Nginx, Apache and Caddy, each against every strategy."""
+"""Nginx, Apache and Caddy, each against every driver."""
 
 import hashlib
 import random
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import peers
 import pytest
-from strategy_rig import running
+from strategy_rig import ONE_PER_DRIVER, running
 
 from downloader import fetch
 from downloader.strategies.contract import NAMES
@@ -25,7 +25,7 @@ PATHS = {
     "big.bin": "big.bin",
 }
 
-every_strategy = pytest.mark.parametrize("strategy", NAMES)
+every_driver = pytest.mark.parametrize("strategy", ONE_PER_DRIVER)
 pytestmark = pytest.mark.usefixtures("workdir")
 
 
@@ -73,7 +73,7 @@ def all_urls(peer, root):
     return {f"{peer.origin}/{path}": root / file for path, file in paths.items()}
 
 
-@every_strategy
+@every_driver
 def test_files_come_as_they_are_and_are_known_afterwards(peer, root, strategy):
     wanted = all_urls(peer, root)
     first = list(fetch(wanted, strategy=strategy))
@@ -88,7 +88,7 @@ def test_files_come_as_they_are_and_are_known_afterwards(peer, root, strategy):
     assert {row.status for row in refreshed} == {"unchanged"}
 
 
-@every_strategy
+@every_driver
 def test_redirects_refusals_and_what_is_missing(peer, root, strategy):
     paths = ("moved/x", "forbidden/x", "missing")
     moved, forbidden, missing = fetch(
@@ -100,7 +100,7 @@ def test_redirects_refusals_and_what_is_missing(peer, root, strategy):
     assert (forbidden.attempts, missing.attempts) == (1, 1)
 
 
-@every_strategy
+@every_driver
 def test_a_stopped_transfer_goes_on_with_a_range(peer, root, workdir, strategy):
     url = f"{peer.origin}/big.bin"
     slow = {"strategy": strategy, "limit_rate": "500K", "output": f"out-{strategy}"}
@@ -119,7 +119,7 @@ def test_a_stopped_transfer_goes_on_with_a_range(peer, root, workdir, strategy):
     assert again.summary.received_bytes == BIG - had
 
 
-@every_strategy
+@every_driver
 def test_compressed_answers_are_unpacked(peer, root, strategy):
     (row,) = report = fetch(
         [f"{peer.origin}/plain.txt"],
@@ -133,7 +133,7 @@ def test_compressed_answers_are_unpacked(peer, root, strategy):
     assert report.summary.received_bytes < len(data) / 2
 
 
-@every_strategy
+@pytest.mark.parametrize("strategy", NAMES)
 @pytest.mark.parametrize(
     "peer", [pytest.param("nginx", marks=peers.needs("nginx", "nginx"))], indirect=True
 )

@@ -4,12 +4,12 @@ import json
 
 import peers
 import pytest
+from strategy_rig import ONE_PER_DRIVER
 
 from downloader import fetch
-from downloader.strategies.contract import NAMES
 
 pytestmark = pytest.mark.usefixtures("workdir")
-every_strategy = pytest.mark.parametrize("strategy", NAMES)
+every_driver = pytest.mark.parametrize("strategy", ONE_PER_DRIVER)
 
 OUTCOMES = {
     "/status/200": None,
@@ -53,7 +53,7 @@ def saved(row):
         return stream.read()
 
 
-@every_strategy
+@every_driver
 def test_its_answers_end_as_they_should(bench, strategy):
     urls = [bench.origin + path for path in OUTCOMES]
     rows = list(fetch(urls, strategy=strategy, retries=1, backoff_seconds=0.01))
@@ -66,7 +66,7 @@ def test_its_answers_end_as_they_should(bench, strategy):
     assert saved(by_path["/gzip"])[:2] == b"\x1f\x8b"
 
 
-@every_strategy
+@every_driver
 def test_what_it_compresses_is_unpacked_on_request(bench, strategy):
     urls = [f"{bench.origin}/{coding}" for coding in ("gzip", "deflate")]
     gzipped, deflated = fetch(urls, strategy=strategy, compressed=True)
@@ -75,7 +75,7 @@ def test_what_it_compresses_is_unpacked_on_request(bench, strategy):
     assert json.loads(saved(deflated))["deflated"] is True
 
 
-@every_strategy
+@every_driver
 def test_a_password_opens_and_is_written_nowhere(bench, workdir, strategy):
     url = f"{bench.origin}/basic-auth/u/secret".replace("//", "//u:hunter2@")
     with fetch([url], strategy=strategy) as report:
@@ -90,7 +90,7 @@ def test_a_password_opens_and_is_written_nowhere(bench, workdir, strategy):
         assert not path.is_file() or b"hunter2" not in path.read_bytes()
 
 
-@every_strategy
+@every_driver
 def test_an_etag_is_asked_about(bench, strategy):
     fetch([f"{bench.origin}/cache"], strategy=strategy)
     (again,) = fetch([f"{bench.origin}/cache"], strategy=strategy, refresh=True)

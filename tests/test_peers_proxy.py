@@ -1,10 +1,11 @@
-"""tinyproxy between every strategy and its servers."""
+"""tinyproxy between every driver and its servers."""
 
 import json
 
 import peers
 import pytest
 from odd_exchange import body
+from strategy_rig import ONE_PER_DRIVER
 
 from downloader import fetch
 from downloader.strategies.contract import NAMES
@@ -13,7 +14,7 @@ pytestmark = [
     *peers.needs("tinyproxy", "tinyproxy"),
     pytest.mark.usefixtures("workdir"),
 ]
-every_strategy = pytest.mark.parametrize("strategy", NAMES)
+every_driver = pytest.mark.parametrize("strategy", ONE_PER_DRIVER)
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def through(proxy, credentials="user:hunter2@"):
     return proxy.origin.replace("//", f"//{credentials}")
 
 
-@every_strategy
+@pytest.mark.parametrize("strategy", NAMES)
 def test_plain_requests_go_through_it(odd, proxy, strategy):
     paths = ["ok/10", "chunked/70000", "redirect/2", "echo"]
     rows = list(
@@ -43,7 +44,7 @@ def test_plain_requests_go_through_it(odd, proxy, strategy):
         assert not any("proxy-authorization" in h for _, h in odd.requests)
 
 
-@every_strategy
+@every_driver
 def test_tls_goes_through_its_tunnel(odd_tls, proxy, workdir, strategy):
     (workdir / "ca.pem").write_bytes(odd_tls.ca_pem)
     (row,) = fetch(
@@ -61,7 +62,7 @@ def test_tls_goes_through_its_tunnel(odd_tls, proxy, workdir, strategy):
     assert "proxy-authorization" not in headers
 
 
-@every_strategy
+@every_driver
 @pytest.mark.parametrize("credentials", ["", "user:wrong@"])
 def test_without_the_password_nothing_goes_through(odd, proxy, strategy, credentials):
     (row,) = fetch(
@@ -76,7 +77,7 @@ def test_without_the_password_nothing_goes_through(odd, proxy, strategy, credent
     assert not odd.hits
 
 
-@every_strategy
+@every_driver
 def test_the_proxys_password_is_written_nowhere(odd, proxy, workdir, strategy):
     report = fetch([odd.url("ok/10")], strategy=strategy, proxy=through(proxy))
     report.write_json("report.json")

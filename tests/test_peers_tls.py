@@ -5,13 +5,13 @@ import datetime as dt
 import peers
 import pytest
 import trustme
+from strategy_rig import ONE_PER_DRIVER
 
 from downloader import fetch
 from downloader.cli import main
-from downloader.strategies.contract import NAMES
 
 pytestmark = [*peers.needs("openssl", "openssl"), pytest.mark.usefixtures("workdir")]
-every_strategy = pytest.mark.parametrize("strategy", NAMES)
+every_driver = pytest.mark.parametrize("strategy", ONE_PER_DRIVER)
 NOW = dt.datetime.now(dt.UTC)
 DAY = dt.timedelta(days=1)
 
@@ -70,21 +70,21 @@ def good(authority, tmp_path):
         yield peer
 
 
-@every_strategy
+@every_driver
 def test_a_good_certificate_is_trusted_through_its_authority(good, cacert, strategy):
     (row,) = fetch([f"{good.origin}/"], strategy=strategy, cacert=cacert)
 
     assert (row.status, row.http_status) == ("ok", 200), row.detail
 
 
-@every_strategy
+@every_driver
 def test_the_systems_authorities_do_not_know_it(good, strategy):
     (row,) = fetch([f"{good.origin}/"], strategy=strategy)
 
     assert (row.error, row.attempts) == ("tls", 1)
 
 
-@every_strategy
+@every_driver
 def test_what_is_not_to_be_trusted_is_refused_once(untrusted, cacert, strategy):
     case, peer = untrusted
     (row,) = fetch(

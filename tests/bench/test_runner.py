@@ -271,7 +271,7 @@ def test_an_arm_that_breaks_does_not_keep_others_from_running(instant):
 
 
 def test_the_load_generator_counts_answers_and_bytes(site):
-    job = LoadJob(url=f"{site.url}/s/70000", connections=3, seconds=5.0)
+    job = LoadJob(url=f"{site.url}/s/70000", connections=3, seconds=2.0)
 
     report = generate(job)
 

@@ -344,7 +344,7 @@ def test_trials_ask_for_nothing_twice_and_end_in_the_report(odd, tmp_path, monke
     monkeypatch.setattr(tuning, "CORES_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("downloader.policy.goodput.BUSY_SHARE", 0.0)
     monkeypatch.setattr("downloader.policy.goodput.CROWDED_SHARE", 1.0)
-    paths = [f"/slow/{size}/0.1" for size in range(1000, 1600)]
+    paths = [f"/slow/{size}/0.1" for size in range(1000, 1300)]
     urls = [odd.url(path) for path in paths]
     report = fetch(urls, strategy="auto", output=tmp_path, workers=8)
     choices = report.summary.auto

@@ -100,7 +100,7 @@ def test_workers_may_be_killed_again_and_again(odd, tmp_path, name):
 def test_workers_may_all_be_killed_at_once(odd, tmp_path, name):
     urls = [odd.url(path) for path in SLOW]
     with running(
-        urls, strategy=name, output=tmp_path, workers=8, retries=0, per_host=None
+        urls, strategy=name, output=tmp_path, workers=4, retries=0, per_host=None
     ) as (_, report):
         odd.wait_for(lambda counts: len(counts.hits) > 12)
         for victim in worker_pids():
