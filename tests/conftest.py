@@ -11,6 +11,7 @@ import pytest
 from odd_server import OddServer
 
 from downloader.site.process import Site
+from downloader.strategies.contract import usable_cores
 
 _FOREIGN_PREFIXES = ("DOWNLOADER_", "SSL_CERT_", "XDG_")
 _FOREIGN_SUFFIXES = ("_PROXY", "_CA_BUNDLE")
@@ -23,6 +24,11 @@ def _is_foreign(name):
         or upper.endswith(_FOREIGN_SUFFIXES)
         or upper in {"NETRC", "REQUEST_METHOD"}
     )
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Give `-n auto` one worker more than there are cores: tests wait half of their time."""
+    return usable_cores() + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
