@@ -349,6 +349,23 @@ def stall_body(x):
     return After.KEEP
 
 
+@behaviour("stall-taken")
+def stall_taken(x):
+    """/stall-taken/<n>: as /stall-body, held only after the client took bytes in.
+
+    The n bytes come in two pieces: a client that reads the second is done with the first.
+    """
+    size = x.number(0)
+    content = x.body(2 * size)
+    x.head(headers=[("Content-Length", len(content))])
+    for piece in (content[: size // 2], content[size // 2 : size]):
+        x.send(piece)
+        x.wait_until_read()
+    x.hold()
+    x.send(content[size:])
+    return After.KEEP
+
+
 @behaviour("head-drip")
 def head_drip(x):
     """/head-drip: a header that grows by a byte each 0.2 s for ever."""

@@ -4,6 +4,7 @@ import enum
 import hashlib
 import socket
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote
 
 
@@ -99,7 +100,21 @@ class Exchange:
         if self.server.closing.wait(seconds):
             raise ServerClosed
 
+    def wait_until_read(self):
+        """Wait until the client has taken from its socket all that was sent (Linux)."""
+        sent_from = f"0100007F:{self.server.port:04X}"
+        while any(
+            int(queues.partition(":")[2], 16)
+            for _, _, remote, _, queues, *_ in map(str.split, _tcp_sockets())
+            if remote == sent_from
+        ):
+            self.pause(0.005)
+
     def hold(self):
         """Wait for the test's `release()`."""
         self.server.hold()
         self.pause(0)
+
+
+def _tcp_sockets():
+    return Path("/proc/net/tcp").read_text().splitlines()[1:]

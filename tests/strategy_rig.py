@@ -108,17 +108,6 @@ def wait_until(condition, seconds=60):
         time.sleep(0.005)
 
 
-def is_all_read(port):
-    """True if whoever asks the server at a loopback port has read all that was sent."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    fields = [line.split() for line in lines]
-    return not any(
-        int(queues.partition(":")[2], 16)
-        for _, _, remote, _, queues, *_ in fields
-        if remote == f"0100007F:{port:04X}"
-    )
-
-
 def files_below(root):
     """The files of an output folder by relative path, without the run's own records."""
     root = Path(root)
