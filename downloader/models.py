@@ -53,11 +53,6 @@ def http_kind(status: int) -> str:
     return f"http_{status}"
 
 
-# What came is of no use any more, and the next try starts from nothing: the word of a
-# 416, which says just that.
-BEGIN_AGAIN = http_kind(416)
-
-
 class Request(msgspec.Struct, frozen=True, gc=False):
     """One thing to fetch, as a caller or a line of a list puts it.
 
@@ -154,6 +149,8 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         is_fresh: True if no connection may be used that stands idle: one was dead.
         joins: True to help with a file that another attempt has begun.
         is_undivided: True to fetch the file over one connection, whatever its size.
+        without_range: True to fetch the file from its first byte; `partial`, whose
+            resumption was refused, is replaced only when the whole file begins to come.
     """
 
     id: int
@@ -170,6 +167,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_fresh: bool = False
     joins: bool = False
     is_undivided: bool = False
+    without_range: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -180,12 +178,15 @@ class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
         detail: What happened, for a person; already free of secrets.
         retry_after_seconds: The server's own wish, None if it had none.
         stale: True if a reused connection died before any answer.
+        refuses_range: True if a request without Range may succeed where this one, which
+            resumed a part, did not.
     """
 
     kind: str
     detail: str
     retry_after_seconds: float | None = None
     stale: bool = False
+    refuses_range: bool = False
 
 
 class Saved(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -639,7 +639,7 @@ def _outcome(
         attempts=ticket.history.number,
         seconds=ticket.seconds,
         error=None if failure is None else str(failure.kind),
-        detail=ticket.note if failure is None else failure.detail,
+        detail=ticket.detail(failure),
         length_known=None if saved is None else saved.length_known,
         digest=None if is_sha256 else digest or None,
     )

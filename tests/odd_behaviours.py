@@ -710,6 +710,63 @@ def range_416(x):
     return _cut_first(x, content, [_ETAG])
 
 
+@behaviour("range-refused")
+def range_refused(x):
+    """/range-refused/<how>/<n>[/<status>]: *cut first*; no range is of any use.
+
+    <how> is a status or one of the names below. What comes without Range is well, or has
+    that status.
+    """
+    content, how = x.body(x.number(1)), x.text(0)
+    if "range" not in x.headers and x.hit > 1 and x.text(2):
+        return _fail(x, x.number(2))
+    if "range" not in x.headers:
+        return _cut_first(x, content, [_ETAG])
+    if how.isdigit():
+        return _fail(x, int(how))
+    if how in _NO_ANSWERS:
+        return _NO_ANSWERS[how]
+    if how == "redirect-loop":
+        return _redirect(x, x.target)
+    if how == "stall":
+        x.hold()
+    return _odd_part(x, content, how)
+
+
+_NO_ANSWERS = {"close": After.CLOSE, "reset": After.RESET}
+
+
+def _odd_part(x, content, how):
+    """A 206 that has something wrong with it."""
+    start, stop = _wanted(x, [_ETAG], len(content))
+    rest, size = content[start:stop], len(content)
+    right = f"bytes {start}-{stop - 1}/{size}"
+    carried = {
+        "no-unit": right.removeprefix("bytes "),
+        "unit-equals": right.replace(" ", "="),
+        "other-total": f"bytes {start}-{stop - 1}/{size + 1}",
+        "other-start": f"bytes 0-{len(rest) - 1}/{size}",
+    }
+    fields = [_ETAG, ("Content-Range", carried.get(how, right))]
+    if how == "malformed":
+        fields.append(("Content-Length", "many"))
+    if how.startswith("multipart"):
+        rest = b"--x\r\nContent-Range: %s\r\n\r\n%s\r\n--x--" % (right.encode(), rest)
+        fields.append(("Content-Type", "multipart/byteranges; boundary=x"))
+    if how == "multipart-chunked":
+        x.head(206, [*fields, ("Transfer-Encoding", "chunked")])
+        x.send(b"%x\r\n%s\r\n0\r\n\r\n" % (len(rest), rest))
+        return After.KEEP
+    if how in {"multipart", "no-range"}:
+        fields.pop(1)
+    if how == "no-body":
+        x.head(206, [*fields, ("Content-Length", len(rest))])
+        return After.CLOSE
+    if how == "too-short":
+        rest = rest[:-1]
+    return x.reply(rest, 206, fields)
+
+
 @behaviour("range-ignored")
 def range_ignored(x):
     """/range-ignored/<n>: *cut first*; a range is answered with 200 and everything."""

@@ -183,6 +183,43 @@ def test_a_part_that_cannot_be_trusted_is_not_gone_on_with(odd, workdir, part, t
         assert part.with_suffix("").read_bytes() == body(f"/held/{SIZE}#1", SIZE)
 
 
+@pytest.mark.parametrize("strategy", ["threads", "asyncio", "curl"])
+def test_a_part_of_an_earlier_run_makes_no_file_unreachable(odd, workdir, strategy):
+    size = 300_000
+    url = odd.url(f"range-refused/403/{size}")
+    (cut,) = fetch([url], strategy=strategy, retries=0)
+    (row,) = fetch([url], strategy=strategy, retries=0)
+
+    assert cut.error == "truncated"
+    assert (row.error, row.http_status, row.attempts, row.bytes) == (None, 200, 1, size)
+    asked = [fields.get("range") for _, fields in odd.requests]
+    assert asked == [None, f"bytes={size // 2}-", None]
+    assert left(workdir) == {f"{size}~f"}
+
+
+@pytest.mark.parametrize("strategy", ["threads", "asyncio", "curl"])
+def test_a_part_stays_until_the_whole_file_begins_to_come(odd, workdir, strategy):
+    url = odd.url("range-refused/403/300000/503")
+    for _ in range(3):
+        (row,) = fetch([url], strategy=strategy, retries=0)
+        (part,) = (workdir / "downloads").rglob("*.part")
+        records = list((workdir / "downloads/.downloader/parts").iterdir())
+
+        assert part.stat().st_size == 150_000
+        assert len(records) == 1
+    assert (row.error, row.http_status, row.attempts) == ("http_503", 503, 1)
+    asked = ["range" in fields for _, fields in odd.requests]
+    assert asked == [False, True, False, True, False]
+
+
+def test_a_transient_failure_of_the_whole_file_lets_the_part_be_resumed(odd, workdir):
+    url = odd.url("range-refused/403/300000/503")
+    fetch([url], retries=2, backoff_seconds=0.01)
+
+    asked = ["range" in fields for _, fields in odd.requests]
+    assert asked == [False, True, False, True]
+
+
 def test_a_part_that_is_whole_takes_a_byte_to_finish(odd, workdir, part):
     killed(odd, "serial", workdir, part)
     part.write_bytes(body(f"/held/{SIZE}#1", SIZE))

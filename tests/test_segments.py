@@ -195,6 +195,37 @@ def test_a_server_that_ignores_ranges_gives_the_file_all_the_same():
     each(check)
 
 
+def test_a_file_whose_pieces_are_refused_comes_over_one_connection():
+    hows = ("403", "416", "500", "close", "no-range", "multipart", "other-start")
+    paths = [f"/range-refused/{how}/{SIZE}" for how in hows]
+
+    def check(odd, strategy):
+        rows = fetch(map(odd.url, paths), **options(strategy, retries=1))
+
+        assert [row.error for row in rows] == [None] * len(hows)
+        assert all("resuming was refused" in row.detail for row in rows)
+        for path, row in zip(paths, rows, strict=True):
+            assert Path(strategy, row.path).read_bytes() == body(path, SIZE)
+            last = [fields for target, fields in odd.requests if target == path][-1]
+            assert "range" not in last
+        assert left_over(strategy) == []
+
+    each(check, IN_THIS_PROCESS)
+
+
+def test_a_divided_part_outlives_a_refusal_of_the_whole_file():
+    def check(odd, strategy):
+        url = odd.url(f"/range-refused/403/{SIZE}/404")
+        row = fetched(url, strategy, retries=1)
+
+        assert row.error == "http_404"
+        assert [Path(path).suffix for path in left_over(strategy)] == [".part"]
+        records = Path(strategy, ".downloader/parts").iterdir()
+        assert sorted(path.suffix for path in records) == [".json", ".map"]
+
+    each(check, IN_THIS_PROCESS)
+
+
 def test_a_server_that_limits_connections_is_content_with_fewer():
     path = f"/steady/{KIB}/limit/2"
 

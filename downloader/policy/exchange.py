@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from downloader.errors import InvalidUrl, TransportError
-from downloader.models import BEGIN_AGAIN, ErrorKind, Failure, Known, http_kind
+from downloader.models import ErrorKind, Failure, Known, http_kind
 from downloader.policy import headers, urls
 from downloader.policy.redaction import printable
 from downloader.policy.segments import is_divisible
@@ -54,8 +56,14 @@ _REASONS = {
 # Which of its faults it was, some libraries do not say.
 MALFORMED = "the answer is not valid HTTP/1.1"
 _BAD_FRAMING = Failure(ErrorKind.PROTOCOL, MALFORMED)
+# What a request with Range may meet though one without would be answered: nothing, and
+# an answer of no use, whose status apart.
+_SILENCES = frozenset({ErrorKind.CONNECT, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED})
+_REFUSALS = frozenset({ErrorKind.PROTOCOL, ErrorKind.REDIRECTS, ErrorKind.BLOCKED})
 # An old name of the first of the content codings.
 _X_GZIP = "x-gzip"
+# RFC 9110 §15.3.7.2: the media type of a body that frames ranges of its own.
+_SEVERAL_RANGES = "multipart/byteranges"
 # Honest text shrinks to a twentieth at best; a deflated body cannot stand for more than
 # 1,032 times its length, so that the ratio alone would not tell bombs early.
 BOMB_BYTES = 1 << 30
@@ -115,6 +123,7 @@ class Exchange:
     __slots__ = (
         "_attempt",
         "_codings",
+        "_has_asked_on",
         "_home",
         "_max_bytes",
         "_max_redirects",
@@ -143,7 +152,8 @@ class Exchange:
         self.url = urls.parse(attempt.url)
         self._home = attempt.origin or self.url.origin
         self.hops = attempt.hops
-        self.partial: Partial | None = attempt.partial
+        self.partial = None if attempt.without_range else attempt.partial
+        self._has_asked_on = False
         self._span: tuple[int, int] | None = None
         self.status: int | None = None
         self.answer: dict[str, str] = {}
@@ -169,6 +179,7 @@ class Exchange:
             return plain
         fields = dict(plain)
         if self._asks_on():
+            self._has_asked_on = True
             last = "" if self._span is None else self._span[1] - 1
             fields["Range"] = f"bytes={self._offset_bytes()}-{last}"
             fields["If-Range"] = self._require_partial().validator
@@ -230,7 +241,7 @@ class Exchange:
             return self._judge_redirect(answer["location"])
         if status in _WHOLE and self._span is not None:
             return self._judge_undivided(self._require_partial(), answer)
-        if status in _WHOLE:
+        if status in _WHOLE and not (status == _NO_CONTENT and self._asks_on()):
             return self._judge_whole(status, answer)
         if status == _PARTIAL_CONTENT and self._asks_on():
             return self._judge_range(self._require_partial(), answer)
@@ -238,6 +249,22 @@ class Exchange:
             return NotModified()
         wait = headers.retry_after_seconds(answer.get("retry-after"), now)
         return Failure(http_kind(status), _status_text(status), wait)
+
+    def judge_failure(self, failure: Failure, received_bytes: int) -> Failure:
+        """Mark a failure of a request with Range as one that may do without it.
+
+        Args:
+            failure: What went wrong once the request was under way.
+            received_bytes: What had come of the answer's body by then.
+        """
+        if not self._has_asked_on or self._attempt.joins:
+            return failure
+        if failure.stale and not self._attempt.is_fresh:
+            return failure  # the same request goes out on a new connection first
+        is_silence = failure.kind in _SILENCES and not received_bytes
+        if is_silence or failure.kind in _REFUSALS or failure.kind.startswith("http_"):
+            return msgspec.structs.replace(failure, refuses_range=True)
+        return failure
 
     def is_worth_draining(self) -> bool:
         """True if a body of no interest is so short that reading it saves the connection.
@@ -410,13 +437,15 @@ class Exchange:
             return framing
         carried = headers.content_range(answer.get("content-range"))
         if carried is None or carried.first is None or carried.last is None:
-            return Failure(ErrorKind.PROTOCOL, "a 206 without a usable Content-Range")
+            return _unfit("a 206 without a usable Content-Range")
         length = carried.last - carried.first + 1
-        fault = self._range_fault(partial, carried)
         if carried.first != self._offset_bytes() or framing not in {None, length}:
-            fault = "a 206 carries another range than asked for"
+            return _unfit("a 206 carries another range than asked for")
+        if _differs(carried.total_bytes, partial.total_bytes) or self._changed(partial):
+            return begin_again("the file changed while parts of it were fetched")
+        fault = self._range_fault(partial, carried)
         if fault is not None:
-            return begin_again(fault)
+            return _unfit(fault)
         return Receive(carried.first, length, carried.total_bytes)
 
     def _range_fault(
@@ -425,9 +454,9 @@ class Exchange:
         """Why the rest does not belong to the part; None if it does."""
         if headers.is_coded(self.answer):
             return "the rest came in another content coding"
+        if self.answer.get("content-type", "").lower().startswith(_SEVERAL_RANGES):
+            return "a 206 carries several ranges instead of one"
         total = carried.total_bytes
-        if _differs(total, partial.total_bytes) or self._changed(partial):
-            return "the file changed while parts of it were fetched"
         end = partial.total_bytes if total is None else total
         if self._span is not None:
             end = self._span[1]
@@ -444,7 +473,12 @@ class Exchange:
 
 def begin_again(reason: str) -> Failure:
     """The failure of a part that is of no use any more: the next try starts from nothing."""
-    return Failure(BEGIN_AGAIN, reason)
+    return Failure(ErrorKind.PROTOCOL, reason, refuses_range=True)
+
+
+def _unfit(reason: str) -> Failure:
+    """The failure of an answer that cannot be appended to the part."""
+    return Failure(ErrorKind.PROTOCOL, reason)
 
 
 def _differs(one: int | None, other: int | None) -> bool:

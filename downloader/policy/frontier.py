@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from downloader.models import (
-    BEGIN_AGAIN,
     Attempt,
     AttemptResult,
     ErrorKind,
@@ -346,13 +345,15 @@ class Frontier:
         self._undivide(ticket, host)  # more would meet the same
         if result.failure is not None:
             before = ticket.setback
-            # That what has come is of no use says more than anything else.
-            if before is None or result.failure.kind == BEGIN_AGAIN:
+            # That the part cannot be resumed says more than anything else.
+            if before is None or result.failure.refuses_range:
                 ticket.setback = result
         if ticket.flights:
             return None
         lost = AttemptResult(result.attempt_id, failure=_UNFINISHED)
         found = ticket.setback or lost
+        if found.failure is not None and found.failure.refuses_range:
+            return found
         return msgspec.structs.replace(found, partial=found.partial or ticket.partial)
 
     @staticmethod
@@ -525,7 +526,7 @@ class Frontier:
         history = ticket.history
         history.losses += failure.kind == ErrorKind.WORKER_LOST
         history.stale += failure.stale
-        history.restarts += failure.kind == BEGIN_AGAIN
+        history.restarts += failure.refuses_range
         assert ticket.began_at is not None
         history.seconds = now - ticket.began_at
         again = retry.decide(failure, history, self._limits.retry, jitter)
@@ -533,8 +534,11 @@ class Frontier:
             return self._finish(ticket, host, None, failure)
         if not again.counts:
             history.number -= 1
-        ticket.partial = None if again.drops_part else result.partial or ticket.partial
-        ticket.is_undivided |= failure.kind == BEGIN_AGAIN
+        ticket.partial = result.partial
+        ticket.is_undivided |= failure.refuses_range
+        history.without_range = again.without_range
+        if failure.refuses_range and result.partial is not None:
+            ticket.refusal = failure.detail
         self._undivide(ticket, host)
         ticket.restart()
         due = now + again.delay_seconds

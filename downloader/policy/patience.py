@@ -79,6 +79,11 @@ class Patience:
         """The bound on each phase."""
         return self._timeout
 
+    @property
+    def is_connected(self) -> bool:
+        """True if the present request has a connection to go out on."""
+        return self._phase not in {_CONNECTING, _SECURING}
+
     def connecting(self, now: float) -> None:
         """A connection is being made: a new hop, or a proxy's."""
         if self._phase != _CONNECTING:

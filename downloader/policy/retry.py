@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from downloader.models import BEGIN_AGAIN, ErrorKind, Failure
+from downloader.models import ErrorKind, Failure
 
 # RFC 9110 §15.5.9 (408), §15.6; RFC 8470 §5.2 (425); RFC 6585 §4 (429). 501 and 505 say
 # that the server cannot ever do it.
@@ -27,8 +27,8 @@ _RETRIED_KINDS = frozenset(
 )
 # A server's words for too much at once.
 REFUSALS = frozenset({"http_429", "http_503"})
-# The server says that the file is no more, or what came is not what was asked for.
-_HOPELESS = frozenset({"http_404", "http_410", ErrorKind.CHECKSUM, ErrorKind.EXISTS})
+# What came is not what was asked for, or is not wanted.
+_HOPELESS = frozenset({ErrorKind.CHECKSUM, ErrorKind.EXISTS})
 
 
 class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,8 @@ class History(msgspec.Struct):
         number: Tries made, redirects not counted.
         losses: Times its worker died.
         stale: Times a reused connection turned out dead.
-        restarts: Times its part had to be thrown away.
+        restarts: Times its part could not be resumed.
+        without_range: True if this try went without Range, as its part was refused.
         seconds: Time since the first try began.
     """
 
@@ -66,6 +67,7 @@ class History(msgspec.Struct):
     losses: int = 0
     stale: int = 0
     restarts: int = 0
+    without_range: bool = False
     seconds: float = 0.0
 
 
@@ -74,15 +76,15 @@ class Again(msgspec.Struct, frozen=True):
 
     Attributes:
         counts: False if the try was free: the worker died, a reused connection had
-            gone away, or the part did not fit any more.
+            gone away, or resuming the part was refused.
         pauses_host: True if the server asked for the delay itself.
-        drops_part: True if the next try must start from nothing.
+        without_range: True if the next try asks for the file from its first byte.
     """
 
     delay_seconds: float
     counts: bool = True
     pauses_host: bool = False
-    drops_part: bool = False
+    without_range: bool = False
 
 
 def decide(
@@ -98,20 +100,32 @@ def decide(
             nothing and the back-off (AWS Architecture Blog, "Exponential Backoff And
             Jitter", 2015: least work and least time of the variants compared).
     """
+    # The same try once more, since nothing came of this one.
+    repeated = Again(0.0, counts=False, without_range=history.without_range)
     if failure.kind == ErrorKind.WORKER_LOST:
-        return (
-            Again(0.0, counts=False) if history.losses <= rules.worker_losses else None
-        )
+        return repeated if history.losses <= rules.worker_losses else None
     if failure.stale and history.stale <= 1:
-        return Again(0.0, counts=False)
-    if failure.kind == BEGIN_AGAIN and history.restarts <= 1:
-        return Again(0.0, counts=False, drops_part=True)
-    if failure.kind not in _RETRIED_KINDS or history.number > rules.retries:
+        return repeated
+    if failure.refuses_range and history.restarts <= 1:
+        return _without_range(failure, rules)
+    is_passing = failure.kind in _RETRIED_KINDS
+    if not (is_passing or failure.refuses_range) or history.number > rules.retries:
         return None
     again = _after_wait(failure, history, rules, jitter)
     if again is None or history.seconds + again.delay_seconds > rules.total_seconds:
         return None
-    return again
+    # What passes may let the part be resumed; any other refusal will not.
+    return msgspec.structs.replace(again, without_range=not is_passing)
+
+
+def _without_range(failure: Failure, rules: RetryRules) -> Again | None:
+    """Ask for the whole file, free of charge, after the wait that the server asks for."""
+    asked_seconds = failure.retry_after_seconds
+    if asked_seconds is None:
+        return Again(0.0, counts=False, without_range=True)
+    if asked_seconds > rules.retry_after_max_seconds:
+        return None
+    return Again(asked_seconds, counts=False, pauses_host=True, without_range=True)
 
 
 def _after_wait(

@@ -32,6 +32,7 @@ class Ticket:
         "partial",
         "phases",
         "received_bytes",
+        "refusal",
         "seconds",
         "setback",
         "url",
@@ -49,6 +50,8 @@ class Ticket:
         self.received_bytes = 0
         self.http_status: int | None = None
         self.note: str | None = None
+        # How the server last refused to have the part resumed.
+        self.refusal: str | None = None
         self.began_at: float | None = None
         # Of a file that several attempts fetch together: how many do, and may; why one
         # of them came to nothing; who of them divided it; and whether the file is there.
@@ -77,6 +80,7 @@ class Ticket:
             self.entry.replaces or self.history.losses > 0,
             self.history.stale > 0,
             is_undivided=self.is_undivided,
+            without_range=self.history.without_range,
         )
 
     def next_helper(self, attempt_id: int) -> Attempt:
@@ -97,6 +101,16 @@ class Ticket:
             replaces=self.entry.replaces or self.history.losses > 0,
             joins=True,
         )
+
+    def detail(self, failure: Failure | None) -> str | None:
+        """What the row says of the failure, or of a file that was saved all the same."""
+        said = self.note if failure is None else failure.detail
+        if self.refusal is None or (failure is None and not self.history.without_range):
+            return said
+        refused = f"resuming was refused ({self.refusal})"
+        if failure is None:
+            refused += ", so the file was fetched from its start"
+        return f"{said}; {refused}" if said else refused
 
     def restart(self) -> None:
         """Go back to the list's own URL for the next try."""

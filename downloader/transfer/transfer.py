@@ -26,7 +26,6 @@ from downloader.errors import (
     TransportError,
 )
 from downloader.models import (
-    BEGIN_AGAIN,
     STOPPED,
     AttemptResult,
     ErrorKind,
@@ -159,7 +158,7 @@ class Transfer:
         self._received_bytes = self._earlier_bytes = 0
         self.patience = Patience(plan.timeout_seconds, now, plan.max_seconds)
         self.result: AttemptResult | None = None
-        partial = attempt.partial
+        partial = self._exchange.partial
         if partial is not None and partial.is_divided:
             try:
                 self._take_part(partial)
@@ -178,6 +177,8 @@ class Transfer:
 
     def fields(self) -> Mapping[str, str]:
         """The next request's header fields; the same object where they are the same."""
+        self._earlier_bytes += self._received_bytes
+        self._received_bytes = 0
         return self._exchange.request_fields()
 
     def head(self, status: int, pairs: Iterable[tuple[str, str]]) -> bool:
@@ -221,11 +222,8 @@ class Transfer:
             case Failure():
                 if self._share is not None:
                     self._refuse_range(self._share, verdict)
-                    return False
-                if verdict.kind == BEGIN_AGAIN and self._is_recorded:
-                    # Before anyone writes other bytes into the part than it speaks of.
-                    part_record.erase(self._folder, self._attempt.path)
-                self.result = self._make(failure=verdict)
+                else:
+                    self.fail(verdict)
                 return False
 
     def is_worth_draining(self) -> bool:
@@ -404,6 +402,8 @@ class Transfer:
 
     def fail(self, failure: Failure) -> AttemptResult:
         """End with a failure; a part that may be gone on with stays."""
+        if self.patience.is_connected and not self._is_whole_begun:
+            failure = self._exchange.judge_failure(failure, self._received_bytes)
         is_stopped = failure.kind in STOPPED
         partial = self._put_aside(keeps_all=is_stopped)
         self.result = self._make(failure=failure, partial=partial)
@@ -428,8 +428,6 @@ class Transfer:
     def _begin(self, verdict: Receive) -> bool:
         self._receive = verdict
         if self._share is not None:
-            self._earlier_bytes += self._received_bytes
-            self._received_bytes = 0
             self.patience.receiving(time.monotonic())
             return True
         self._decoder = None if verdict.coding is None else decoder(verdict.coding)
@@ -470,6 +468,13 @@ class Transfer:
         is_framed = "transfer-encoding" in self._exchange.answer
         has_end = self._receive.coding is not None
         return self._receive.expected_bytes is not None or is_framed or has_end
+
+    @property
+    def _is_whole_begun(self) -> bool:
+        """True if the whole file, and no rest of it, has begun to come."""
+        if self._share is not None or self._receive is None:
+            return False
+        return not self._receive.offset_bytes
 
     def _record_part(self, *, is_synced: bool = False) -> None:
         """Write down under what the part may be gone on with, if ever."""
@@ -527,7 +532,7 @@ class Transfer:
             self._part.keep()
             return self._share.partial
         if self._receive is None:
-            return self._exchange.partial
+            return self._attempt.partial
         partial = self._partial()
         try:
             self._flush()
@@ -618,16 +623,14 @@ class Transfer:
 
     def _refuse_range(self, share: Share, failure: Failure) -> None:
         """The answer to a request for some bytes is of no use."""
-        if failure.kind == BEGIN_AGAIN:
-            self._reject(begin_again(failure.detail))
+        if failure.refuses_range:  # the file has changed
+            self._reject(failure)
         elif self._attempt.joins:
             # Others are served, or were: a refusal of one more is no verdict on the file.
             share.give_back()
             self._part.keep()
             self._has_helped = True
             self.result = self._make()
-        elif failure.kind == ErrorKind.PROTOCOL:
-            self._reject(begin_again(failure.detail))
         else:
             self.fail(failure)
 

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from downloader.errors import TransportError
@@ -15,6 +16,7 @@ from downloader.policy.exchange import (
     NotModified,
     Receive,
     Verdict,
+    begin_again,
 )
 from downloader.policy.headers import HeaderRules
 
@@ -23,7 +25,6 @@ DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
 URL = "http://a.test/dir/file"
 PART = Partial(100, '"v1"', 300, URL)
 REST = {"content-range": "bytes 100-299/300", "content-length": "200", "etag": '"v1"'}
-BEGIN_AGAIN = "http_416"
 
 
 def exchange(
@@ -331,7 +332,7 @@ class TestCoding:
     def test_a_rest_in_another_coding_begins_again(self) -> None:
         verdict = judge(206, REST | {"content-encoding": "gzip"}, PART)
 
-        assert kind(verdict) == BEGIN_AGAIN
+        assert kind(verdict) == ErrorKind.PROTOCOL
 
 
 class TestRange:
@@ -366,7 +367,7 @@ class TestRange:
     def test_what_was_known_of_it_holds(self) -> None:
         short = {"content-range": "bytes 100-198/*", "content-length": "99"}
 
-        assert kind(judge(206, REST | short, PART)) == BEGIN_AGAIN
+        assert kind(judge(206, REST | short, PART)) == ErrorKind.PROTOCOL
 
     def test_total_may_become_known_now(self) -> None:
         part = Partial(101, '"v1"', None, URL)
@@ -396,15 +397,20 @@ class TestRange:
                 {"content-range": "bytes 100-199/300", "content-length": "100"},
                 "stops short",
             ),
+            (
+                {"content-type": "Multipart/byteranges; boundary=x"},
+                "several ranges",
+            ),
         ],
     )
-    def test_range_that_does_not_fit_begins_again(
+    def test_range_that_does_not_fit_is_refused(
         self, changes: dict[str, str], reason: str
     ) -> None:
         verdict = judge(206, REST | changes, PART)
 
         assert isinstance(verdict, Failure)
-        assert verdict.kind == BEGIN_AGAIN
+        assert verdict.kind == ErrorKind.PROTOCOL
+        assert verdict.refuses_range == (reason == "changed")
         assert reason in verdict.detail
 
     def test_part_under_a_date_goes_on_with_that_date(self) -> None:
@@ -418,7 +424,69 @@ class TestRange:
         part = Partial(100, DATE, 300, URL)
         answer = REST | {"last-modified": "Tue, 24 Nov 2026 00:00:00 GMT"}
 
-        assert kind(judge(206, answer, part)) == BEGIN_AGAIN
+        verdict = judge(206, answer, part)
+
+        assert isinstance(verdict, Failure)
+        assert verdict.refuses_range
+
+
+class TestRefusal:
+    """Failures of a request with Range that one without it may get past."""
+
+    @staticmethod
+    def resuming(**changes: bool) -> Exchange:
+        attempt = Attempt(0, URL, "file", partial=PART)
+        changed = msgspec.structs.replace(attempt, **changes)
+        talk = Exchange(changed, HeaderRules(), 20)
+        talk.request_fields()
+        return talk
+
+    @pytest.mark.parametrize(
+        "kind",
+        [
+            *("http_204", "http_206", "http_302", "http_304", "http_400", "http_403"),
+            *("http_404", "http_405", "http_410", "http_416", "http_429", "http_500"),
+            *("http_501", "http_503", "http_999"),
+            *(ErrorKind.PROTOCOL, ErrorKind.REDIRECTS, ErrorKind.BLOCKED),
+            *(ErrorKind.CONNECT, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED),
+        ],
+    )
+    def test_answer_of_no_use_and_silence_refuse_the_range(self, kind: str) -> None:
+        failure = self.resuming().judge_failure(Failure(kind, "x", 3.0), 0)
+
+        assert failure == Failure(kind, "x", 3.0, refuses_range=True)
+
+    @pytest.mark.parametrize(
+        "kind", [ErrorKind.CONNECT, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED]
+    )
+    def test_bytes_that_came_are_no_refusal(self, kind: str) -> None:
+        assert not self.resuming().judge_failure(Failure(kind, "x"), 1).refuses_range
+
+    @pytest.mark.parametrize(
+        "kind", [ErrorKind.DISK, ErrorKind.INTERRUPTED, ErrorKind.TOO_LARGE]
+    )
+    def test_what_has_nothing_to_do_with_the_range_is_none(self, kind: str) -> None:
+        assert not self.resuming().judge_failure(Failure(kind, "x"), 0).refuses_range
+
+    def test_request_without_range_meets_none(self) -> None:
+        talk = self.resuming(without_range=True)
+
+        assert "Range" not in talk.request_fields()
+        assert not talk.judge_failure(Failure("http_403", "x"), 0).refuses_range
+
+    def test_dead_connection_says_something_only_if_it_was_a_new_one(self) -> None:
+        lost = Failure(ErrorKind.CONNECT, "reset", stale=True)
+
+        assert not self.resuming().judge_failure(lost, 0).refuses_range
+        assert self.resuming(is_fresh=True).judge_failure(lost, 0).refuses_range
+
+    def test_helper_says_nothing_of_the_file(self) -> None:
+        talk = self.resuming(joins=True)
+
+        assert not talk.judge_failure(Failure("http_403", "x"), 0).refuses_range
+
+    def test_204_is_no_rest(self) -> None:
+        assert kind(judge(204, {}, PART)) == "http_204"
 
 
 class TestEnd:
@@ -459,7 +527,7 @@ class TestEnd:
 
         reason = "its sha256 is 5b, 5a was asked for"
         assert whole == Failure(ErrorKind.CHECKSUM, reason)
-        assert pieced == Failure(BEGIN_AGAIN, reason)
+        assert pieced == begin_again(reason)
 
     def test_part_goes_on_under_the_answers_strong_validator(self) -> None:
         talk = exchange()

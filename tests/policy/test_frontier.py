@@ -42,8 +42,9 @@ SAVED = Saved(3, "00", length_known=True, etag=None, last_modified=None, modifie
 CONNECT = Failure(ErrorKind.CONNECT, "refused")
 LOST = Failure(ErrorKind.WORKER_LOST, "killed")
 STALE = Failure(ErrorKind.CONNECT, "reset", stale=True)
-MISFIT = Failure("http_416", "no such range")
+MISFIT = Failure("http_416", "no such range", refuses_range=True)
 GONE = Failure("http_404", "gone")
+DENIED = Failure("http_403", "403 Forbidden")
 
 
 def wish(seconds: float) -> Failure:
@@ -316,12 +317,12 @@ class TestRetries:
 
         assert take_one(made, 1.0).partial == PART
 
-    def test_part_outlives_an_attempt_that_did_not_touch_it(self) -> None:
+    def test_part_that_was_dropped_is_asked_for_no_more(self) -> None:
         made = frontier()
         made.add(msgspec.structs.replace(entry(A), partial=PART))
         judge(made, take_one(made), CONNECT)
 
-        assert take_one(made, 1.0).partial == PART
+        assert take_one(made, 1.0).partial is None
 
 
 class TestFreeTries:
@@ -344,14 +345,46 @@ class TestFreeTries:
         assert again.number == 1
         assert isinstance(judge(made, again, STALE), Finished)
 
-    def test_416_begins_again_without_the_part_once(self) -> None:
+    def test_refused_range_is_followed_by_a_request_without_it_once(self) -> None:
         made = frontier(retries=0)
         made.add(msgspec.structs.replace(entry(A), partial=PART))
         judge(made, take_one(made), MISFIT, partial=PART)
         again = take_one(made)
+        verdict = judge(made, again, DENIED, partial=PART)
 
-        assert (again.number, again.partial) == (1, None)
-        assert isinstance(judge(made, again, MISFIT), Finished)
+        assert (again.number, again.partial, again.without_range) == (1, PART, True)
+        assert isinstance(verdict, Finished)
+        assert verdict.ticket.detail(verdict.failure) == (
+            "403 Forbidden; resuming was refused (no such range)"
+        )
+
+    def test_failure_of_the_whole_request_leaves_the_part_to_the_next_try(self) -> None:
+        made = frontier(retries=1)
+        made.add(msgspec.structs.replace(entry(A), partial=PART))
+        judge(made, take_one(made), MISFIT, partial=PART)
+        judge(made, take_one(made), CONNECT, partial=PART)
+        again = take_one(made, 1.0)
+        verdict = judge(made, again, partial=PART)
+
+        assert (again.number, again.partial, again.without_range) == (2, PART, False)
+        assert isinstance(verdict, Finished)
+        assert verdict.ticket.detail(None) is None
+
+    def test_row_of_a_file_that_was_fetched_from_its_start_says_why(self) -> None:
+        made = frontier(retries=0)
+        made.add(msgspec.structs.replace(entry(A), partial=PART))
+        judge(made, take_one(made), MISFIT, partial=PART)
+        verdict = judge(made, take_one(made))
+
+        assert isinstance(verdict, Finished)
+        assert verdict.ticket.detail(None) == (
+            "resuming was refused (no such range), so the file was fetched from its start"
+        )
+        verdict.ticket.note = "odd"
+        assert verdict.ticket.detail(None) == (
+            "odd; resuming was refused (no such range), so the file was fetched from "
+            "its start"
+        )
 
     def test_attempt_given_back_is_as_if_never_taken(self) -> None:
         made = frontier(A, A, per_host=1)

@@ -34,6 +34,17 @@ def test_connection_that_does_not_come_is_a_timeout() -> None:
     assert failure == Failure(ErrorKind.TIMEOUT, "no connection within 10 s")
 
 
+def test_request_has_a_connection_once_its_answer_is_awaited() -> None:
+    clock = patience()
+    assert not clock.is_connected
+    clock.securing(101.0)
+    assert not clock.is_connected
+    clock.asking(102.0)
+    assert clock.is_connected
+    clock.receiving(103.0)
+    assert clock.is_connected
+
+
 def test_new_hop_connects_with_a_full_bound() -> None:
     clock = patience()
     clock.asking(105.0)

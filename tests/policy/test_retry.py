@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.models import ErrorKind, Failure
-from downloader.policy.retry import Again, History, RetryRules, decide
+from downloader.policy.retry import Again, History, RetryRules, decide, leaves_a_rest
 
 RULES = RetryRules()
 
@@ -19,6 +19,16 @@ def after(
     """What follows when the `number`th try ends so."""
     failure = Failure(kind, "scripted", retry_after_seconds)
     return decide(failure, History(number=number), rules, jitter)
+
+
+@pytest.mark.parametrize("kind", ["http_403", "http_404", "http_410", "http_503"])
+def test_part_stays_whatever_the_server_answers(kind: str) -> None:
+    assert leaves_a_rest(Failure(kind, "scripted"))
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.CHECKSUM, ErrorKind.EXISTS])
+def test_part_of_a_file_that_is_not_wanted_goes(kind: str) -> None:
+    assert not leaves_a_rest(Failure(kind, "scripted"))
 
 
 class TestClasses:
@@ -134,14 +144,57 @@ class TestFreeTries:
 
         assert again == Again(0.25)
 
-    def test_part_that_does_not_fit_is_dropped_free_once(self) -> None:
-        failure = Failure("http_416", "no such range")
+    @pytest.mark.parametrize("kind", ["http_416", "http_503", ErrorKind.TIMEOUT])
+    def test_refused_range_is_followed_by_none_free_once(self, kind: str) -> None:
+        failure = Failure(kind, "no such range", refuses_range=True)
 
         again = decide(failure, History(number=4, restarts=1), RULES, 0.5)
 
-        assert again == Again(0.0, counts=False, drops_part=True)
+        assert again == Again(0.0, counts=False, without_range=True)
 
-    def test_second_misfit_is_the_end(self) -> None:
-        failure = Failure("http_416", "no such range")
+    def test_refusal_that_asks_for_a_wait_gets_it(self) -> None:
+        failure = Failure("http_503", "busy", 2.0, refuses_range=True)
 
-        assert decide(failure, History(number=1, restarts=2), RULES, 0.5) is None
+        again = decide(failure, History(number=4, restarts=1), RULES, 0.5)
+
+        assert again == Again(2.0, counts=False, pauses_host=True, without_range=True)
+
+    def test_refusal_that_asks_for_too_long_a_wait_is_the_end(self) -> None:
+        failure = Failure("http_503", "busy", 1e6, refuses_range=True)
+
+        assert decide(failure, History(number=1, restarts=1), RULES, 0.5) is None
+
+    def test_second_refusal_counts_and_is_followed_by_no_range(self) -> None:
+        failure = Failure("http_416", "no such range", refuses_range=True)
+
+        again = decide(failure, History(number=1, restarts=2), RULES, 0.5)
+
+        assert again == Again(0.25, without_range=True)
+
+    def test_second_refusal_that_may_pass_leaves_the_part_another_chance(self) -> None:
+        failure = Failure("http_503", "busy", refuses_range=True)
+
+        again = decide(failure, History(number=1, restarts=2), RULES, 0.5)
+
+        assert again == Again(0.25)
+
+    def test_second_refusal_without_a_retry_left_is_the_end(self) -> None:
+        failure = Failure("http_416", "no such range", refuses_range=True)
+
+        assert decide(failure, History(number=4, restarts=2), RULES, 0.5) is None
+
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            Failure(ErrorKind.WORKER_LOST, "died"),
+            Failure(ErrorKind.CONNECT, "reset", stale=True),
+        ],
+    )
+    def test_try_that_came_to_nothing_is_repeated_as_it_was(
+        self, failure: Failure
+    ) -> None:
+        history = History(number=1, losses=1, stale=1, without_range=True)
+
+        again = decide(failure, history, RULES, 0.5)
+
+        assert again == Again(0.0, counts=False, without_range=True)

@@ -85,6 +85,20 @@ def target(path, sent):
     return {path: Expected(content=sent.encode())}
 
 
+# A part that cannot be resumed: the file comes without Range, or its absence is told.
+REFUSED = [
+    f"/range-refused/{how}/1000"
+    for how in (
+        *("202", "204", "304", "400", "401", "403", "404", "405", "410", "500", "501"),
+        *("503", "close", "reset", "malformed", "redirect-loop"),
+        *("no-range", "no-unit", "unit-equals", "other-start", "other-total"),
+        *("multipart", "multipart-chunked", "no-body", "too-short"),
+    )
+]
+REFUSED_ALTOGETHER = [
+    f"/range-refused/{how}/1000/404" for how in ("403", "404", "no-unit", "close")
+]
+REFUSED_IN_SILENCE = "/range-refused/stall/1000"
 # Runs allow one retry. What depends on a connection being reused is tested further below.
 ANSWERS = {
     **plain("/ok/1", "/ok/999", "/ok/300000", "/ok/2000000"),
@@ -115,6 +129,8 @@ ANSWERS = {
     **second_try("/range-wrong/1000"),
     **second_try("/range-416/1000"),
     **second_try("/range-ignored/1000"),
+    **{k: v for path in REFUSED for k, v in second_try(path).items()},
+    **refused("http_404", 404, *REFUSED_ALTOGETHER, attempts=2),
     **second_try("/etag-weak/1000"),
     **second_try("/range-changed/1000", version="#2"),
     **second_try("/range-mixed/1000", version="#3"),
@@ -229,11 +245,14 @@ WAITS = {
     **refused("timeout", 200, "/stall-body/70000", attempts=2),
     **refused("timeout", 200, "/chunk-size-drip", attempts=2),
     **refused("too_slow", 200, "/drip/10"),
+    **second_try(REFUSED_IN_SILENCE),
 }
 TABLE = ANSWERS | WAITS
 # Requests that the server saw, where they are not as many as the tries: what did not fit
 # its part was asked for once more, free of charge, and a redirect's hops are no tries.
 HITS = {
+    **dict.fromkeys([*REFUSED, *REFUSED_ALTOGETHER, REFUSED_IN_SILENCE], 3),
+    "/range-refused/redirect-loop/1000": 23,
     "/range-wrong/1000": 3,
     "/range-416/1000": 3,
     "/range-mixed/1000": 3,
@@ -249,10 +268,11 @@ HITS_VARY_WITH_LIBCURL = {"/raw/length-too-short", "/raw/no-content-with-content
 # chain of redirects anew.
 HITS_VARY = {
     *("/reset", "/close-early"),
+    *(path for path in TABLE if "/close/" in path or "/reset/" in path),
     *(path for path in TABLE if path.startswith(("/redirect", "/raw/redirect"))),
 }
-# The part of this one may be gone on with in another run.
-LEAVES_A_PART = "/cut/100/1000"
+# The parts of these may be resumed in another run, and how much they hold.
+LEAVE_A_PART = {"/cut/100/1000": 200, **dict.fromkeys(REFUSED_ALTOGETHER, 500)}
 
 
 @dataclass
@@ -428,9 +448,26 @@ def test_files_have_the_bytes_that_were_sent_and_nothing_else_lies_there(runs, n
 
 @every_strategy
 def test_only_a_part_that_may_be_gone_on_with_is_left(runs, name):
-    parts = [data for path, data in runs[name].files.items() if ".part" in path]
+    parts = {data for path, data in runs[name].files.items() if ".part" in path}
 
-    assert parts == [body(LEAVES_A_PART, 1000)[:200]]
+    assert parts == {body(path, 1000)[:held] for path, held in LEAVE_A_PART.items()}
+
+
+@every_strategy
+def test_a_file_whose_part_was_refused_says_so(runs, name):
+    rows = runs[name].rows
+
+    for path in (*REFUSED, REFUSED_IN_SILENCE):
+        assert rows[path].detail.startswith("resuming was refused (")
+        assert rows[path].detail.endswith("), so the file was fetched from its start")
+
+
+@every_strategy
+def test_a_file_that_is_refused_altogether_says_that_of_its_part_as_well(runs, name):
+    details = [runs[name].rows[path].detail for path in REFUSED_ALTOGETHER]
+    said = "the server answered 404 Not Found; resuming was refused ("
+
+    assert all(detail.startswith(said) for detail in details)
 
 
 @every_strategy
