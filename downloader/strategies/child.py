@@ -1,41 +1,52 @@
 """A child program of the `subprocess` strategy: `python -m downloader.strategies.child`.
 
 Orders come in on stdin, facts go out on stdout. When stdin ends the parent is gone, and
-so is this process, in the middle of a read too.
+so is this process, in the middle of a read too. Whatever breaks here is told in a last
+frame, and ends the process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from downloader.models import AttemptResult
 from downloader.strategies import frames
-from downloader.strategies.guard import ignore_interrupts
-from downloader.strategies.results import own_usage
+from downloader.strategies.guard import end_with_parent, ignore_interrupts
+from downloader.strategies.results import fault_text, own_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import BinaryIO
 
-    from downloader.models import Attempt, AttemptResult, Failure, Moved
+    from downloader.models import Attempt, Failure, Moved
     from downloader.strategies.blocking import BlockingWorker
 
 # How long results may wait for company before a frame goes out.
 FLUSH_SECONDS = 0.02
 FLUSH_RESULTS = 32
+# How often a child tells that it lives though there is nothing to tell.
+BEAT_SECONDS = 5.0
 
 
 def main() -> None:
     """Serve the parent until it closes the pipe."""
+    end_with_parent()
     ignore_interrupts()
     orders, facts = take_over_pipes()
+    with telling_faults(facts):
+        _serve(orders, facts)
+
+
+def _serve(orders: BinaryIO, facts: BinaryIO) -> None:
     first = frames.receive(orders)
     if first is None:
         return
-    plan = frames.order_decoder.decode(first).plan
+    plan = frames.decode(frames.order_decoder, first).plan
     assert plan is not None
     # Imported only now: the parent knows by then that this process lives.
     from downloader.strategies.blocking import BlockingWorker
@@ -49,12 +60,12 @@ def main() -> None:
         engine.stop = failure
         watchdog.abort_all(failure)
 
-    def take(batches: list[list[Attempt]]) -> None:
+    def take(batches: list[list[frames.Packed]]) -> None:
         for batch in batches:
-            for attempt in batch:
-                child.attempts.put(attempt)
+            for packed in batch:
+                child.attempts.put(frames.unpack(packed))
 
-    read_orders(orders, engine.limit, stop, take)
+    read_orders(orders, facts, engine.limit, stop, take)
     child.run()
 
 
@@ -69,30 +80,53 @@ def take_over_pipes() -> tuple[BinaryIO, BinaryIO]:
     return orders, facts
 
 
+@contextlib.contextmanager
+def telling_faults(facts: BinaryIO) -> Iterator[None]:
+    """End this process with whatever is raised, and tell the parent first."""
+    try:
+        yield
+    except BaseException as error:  # noqa: BLE001 - it must not live on half dead
+        fault = fault_text(error)
+        with contextlib.suppress(OSError):
+            frames.send(facts, frames.Facts([], [], [], own_usage(0.0), fault))
+        os._exit(1)
+
+
 def read_orders(
     orders: BinaryIO,
+    facts: BinaryIO,
     limit: Callable[[float | None], None],
     stop: Callable[[Failure], None],
-    take: Callable[[list[list[Attempt]]], None],
+    take: Callable[[list[list[frames.Packed]]], None],
 ) -> None:
     """Have a thread read orders, so that a stop is seen while bytes move.
 
-    It ends the process with the pipe. What the orders say is told to the three calls,
-    in that thread: another rate, an end of everything, more batches.
+    It ends the process with the pipe, and at an order that cannot be read. What the
+    orders say is told to the three calls, in that thread: another rate, an end of
+    everything, more batches. A second thread tells the parent that this process lives.
     """
 
     def run() -> None:
-        while (body := frames.receive(orders)) is not None:
-            order = frames.order_decoder.decode(body)
-            if order.bytes_per_second >= 0:
-                limit(order.bytes_per_second or None)
-            if order.stop is not None:
-                stop(order.stop)
-            if order.batches:
-                take(order.batches)
+        with telling_faults(facts):
+            while (body := frames.receive(orders)) is not None:
+                order = frames.decode(frames.order_decoder, body)
+                if order.bytes_per_second >= 0:
+                    limit(order.bytes_per_second or None)
+                if order.stop is not None:
+                    stop(order.stop)
+                if order.batches:
+                    take(order.batches)
         os._exit(0)
 
-    threading.Thread(target=run, name="downloader-orders", daemon=True).start()
+    def beat() -> None:
+        started = time.process_time()
+        with telling_faults(facts):
+            while True:
+                time.sleep(BEAT_SECONDS)
+                frames.send(facts, frames.Facts([], [], [], own_usage(started)))
+
+    for work in (run, beat):
+        threading.Thread(target=work, name="downloader-orders", daemon=True).start()
 
 
 class Teller:
@@ -140,7 +174,8 @@ class Child:
     """Runs attempts one after another and tells what came of them."""
 
     def __init__(self, worker: BlockingWorker, facts: BinaryIO) -> None:
-        self.attempts: queue.SimpleQueue[Attempt] = queue.SimpleQueue()
+        # Of an attempt that cannot be run there is its result already.
+        self.attempts: queue.SimpleQueue[Attempt | AttemptResult] = queue.SimpleQueue()
         self._worker = worker
         self._teller = Teller(facts)
         self._telling = threading.Lock()
@@ -153,7 +188,11 @@ class Child:
         ).start()
         while True:
             attempt = self._next()
-            result = self._worker.run(attempt, self._tell)
+            result = (
+                attempt
+                if isinstance(attempt, AttemptResult)
+                else self._worker.run(attempt, self._tell)
+            )
             with self._telling:
                 self._teller.add(result)
                 self._teller.flush_if_due()
@@ -161,7 +200,7 @@ class Child:
             if is_late:
                 self._is_late.set()
 
-    def _next(self) -> Attempt:
+    def _next(self) -> Attempt | AttemptResult:
         try:
             return self.attempts.get_nowait()
         except queue.Empty:

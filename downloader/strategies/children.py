@@ -2,7 +2,8 @@
 
 Each child is fed a few batches ahead and answers in frames. Two threads a child, one that
 writes and one that reads, keep a stuck child from ever blocking the owner. A child that
-dies is replaced, and what it had in hand is given back as `worker_lost`.
+dies, or is silent for too long, is replaced, and what it had in hand is given back as
+`worker_lost`.
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ if TYPE_CHECKING:
 BATCHES_AHEAD = 1
 # Children that die before they bring a single fact, one after another, are hopeless.
 MOST_FRUITLESS_CHILDREN = 5
+# A child that has not even told for so long that it lives counts as dead. It tells every
+# few seconds; see `child.BEAT_SECONDS`.
+MOST_SILENT_SECONDS = 60.0
+# How long a killed child may take to end: one in the kernel's hands may not end at all.
+_KILLED_SECONDS = 5.0
+# A parent that has not looked for so long was stopped, perhaps with its children.
+_STOPPED_SECONDS = 5.0
 
 
 class _Children:
@@ -55,6 +63,7 @@ class _Children:
         self._is_stopped = False
         self._bytes_per_second = plan.bytes_per_second
         self._sharers = 1
+        self._looked_at = time.monotonic()
         # Before any of them has its threads: with these this process is copied no more.
         started: list[Program] = []
         self._children: list[_Child] = []
@@ -94,7 +103,18 @@ class _Children:
                 facts += self._replace(child)
             else:
                 self._take_in(child, told, facts)
+        facts += self._replace_silent(time.monotonic())
         return facts
+
+    def _replace_silent(self, now: float) -> Iterator[Fact]:
+        was_stopped = now - self._looked_at > _STOPPED_SECONDS
+        self._looked_at = now
+        for child in list(self._children):
+            if was_stopped:
+                child.heard_at = now
+            elif child.is_busy and now - child.heard_at > MOST_SILENT_SECONDS:
+                child.fault = f"it was silent for {MOST_SILENT_SECONDS:.0f} s"
+                yield from self._replace(child)
 
     def wake(self) -> None:
         self._inbox.wake()
@@ -130,6 +150,7 @@ class _Children:
         if told.results or told.moved:  # that it has come up is no fruit yet
             self._fruitless = 0
             child.is_fruitful = True
+        child.fault = told.fault or child.fault
         child.settle(told.results)
         self._usage[told.usage.pid] = told.usage
         self._size.learn(told.results)
@@ -143,7 +164,8 @@ class _Children:
             return
         self._fruitless += not child.is_fruitful
         if self._fruitless > MOST_FRUITLESS_CHILDREN:
-            raise StrategyError(self.name, "its child programs die as they start")
+            why = _with("its child programs die as they start", child.fault)
+            raise StrategyError(self.name, why)
         place = self._children.index(child)
         try:
             if self._is_stopped:
@@ -155,7 +177,8 @@ class _Children:
                 raise refused(self.name, error, "a child program") from error
             del self._children[place]  # the others are enough to go on
         bury(self._usage, [child.pid])
-        failure = Failure(ErrorKind.WORKER_LOST, "its child program died")
+        why = _with("its child program died", child.fault)
+        failure = Failure(ErrorKind.WORKER_LOST, why)
         for attempt_id in child.unsettled():
             yield AttemptResult(attempt_id, failure=failure)
 
@@ -204,6 +227,8 @@ class _Child:
 
     Attributes:
         is_fruitful: True once it has told of any attempt.
+        fault: Why it ended, as far as that is known.
+        heard_at: When it last told anything.
     """
 
     def __init__(
@@ -216,12 +241,15 @@ class _Child:
         self._inbox = inbox
         self.lanes = lanes
         self.is_fruitful = False
+        self.fault: str | None = None
+        self.heard_at = time.monotonic()
         self._most = lanes + BATCHES_AHEAD
         self._batches = 0
         # By attempt: the batch that it belongs to, as what is left of that.
         self._in_hand: dict[int, set[int]] = {}
-        self._buffered: list[list[Attempt]] = []
-        self._orders: queue.SimpleQueue[frames.Order | None] = queue.SimpleQueue()
+        self._buffered: list[list[frames.Packed]] = []
+        # Encoded by who gives them: an order that cannot be must not end the thread.
+        self._orders: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._process = program
         self.order(frames.Order(plan=plan, lanes=lanes))
         for run in (self._write, self._read):
@@ -244,10 +272,11 @@ class _Child:
 
     def take(self, attempts: list[Attempt]) -> None:
         """Give it a batch; sent by `flush`."""
+        packed = frames.pack(attempts)
         batch = {attempt.id for attempt in attempts}
         self._in_hand |= dict.fromkeys(batch, batch)
         self._batches += 1
-        self._buffered.append(attempts)
+        self._buffered.append(packed)
 
     def flush(self) -> None:
         """Send what was buffered, in one frame."""
@@ -257,7 +286,7 @@ class _Child:
 
     def order(self, order: frames.Order) -> None:
         """Have an order written; never blocks."""
-        self._orders.put(order)
+        self._orders.put(frames.frame(order))
 
     def settle(self, results: list[AttemptResult]) -> None:
         """Results came: take them out of what it has in hand."""
@@ -282,21 +311,31 @@ class _Child:
             self._process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_KILLED_SECONDS)
 
     def _write(self) -> None:
         pipe = self._process.stdin
         assert pipe is not None
         with contextlib.suppress(OSError):  # its death is noticed by the reader
             while (order := self._orders.get()) is not None:
-                frames.send(pipe, order)
+                pipe.write(order)
+                pipe.flush()
         with contextlib.suppress(OSError):
             pipe.close()
 
     def _read(self) -> None:
         pipe = self._process.stdout
         assert pipe is not None
-        while (body := frames.receive(pipe)) is not None:
-            self._inbox.put((self, frames.facts_decoder.decode(body)))
+        try:
+            while (body := frames.receive(pipe)) is not None:
+                self.heard_at = time.monotonic()
+                self._inbox.put((self, frames.decode(frames.facts_decoder, body)))
+        except (OSError, msgspec.MsgspecError) as error:
+            self.fault = f"what it sent cannot be read: {error}"
         pipe.close()
         self._inbox.put((self, None))
+
+
+def _with(text: str, fault: str | None) -> str:
+    return text if fault is None else f"{text}: {fault}"

@@ -19,11 +19,13 @@ from downloader.strategies.child import (
     Teller,
     read_orders,
     take_over_pipes,
+    telling_faults,
 )
-from downloader.strategies.guard import ignore_interrupts
+from downloader.strategies.guard import end_with_parent, ignore_interrupts
 
 if TYPE_CHECKING:
-    from downloader.models import Attempt
+    from typing import BinaryIO
+
     from downloader.strategies.curl import Curl
     from downloader.strategies.event_loop import EventLoop
 
@@ -33,22 +35,28 @@ WAIT_SECONDS = 0.5
 
 def main() -> None:
     """Serve the parent until it closes the pipe."""
+    end_with_parent()
     ignore_interrupts()
     orders, facts = take_over_pipes()
+    with telling_faults(facts):
+        _serve(orders, facts)
+
+
+def _serve(orders: BinaryIO, facts: BinaryIO) -> None:
     first = frames.receive(orders)
     if first is None:
         return
-    order = frames.order_decoder.decode(first)
+    order = frames.decode(frames.order_decoder, first)
     assert order.plan is not None
     loop = load()(order.plan, order.lanes)
-    batches: queue.SimpleQueue[list[Attempt]] = queue.SimpleQueue()
+    batches: queue.SimpleQueue[list[frames.Packed]] = queue.SimpleQueue()
 
-    def take(more: list[list[Attempt]]) -> None:
+    def take(more: list[list[frames.Packed]]) -> None:
         for batch in more:
             batches.put(batch)
         loop.wake()
 
-    read_orders(orders, loop.limit, loop.cancel, take)
+    read_orders(orders, facts, loop.limit, loop.cancel, take)
     teller = Teller(facts)
     teller.flush()  # tells the parent that it is ready
     Core(loop, batches, teller).run(order.lanes)
@@ -71,14 +79,14 @@ class Core:
     def __init__(
         self,
         loop: Curl | EventLoop,
-        batches: queue.SimpleQueue[list[Attempt]],
+        batches: queue.SimpleQueue[list[frames.Packed]],
         teller: Teller,
     ) -> None:
         self._loop = loop
         self._batches = batches
         self._teller = teller
         # What is left of the batch that an attempt under way belongs to.
-        self._lanes: dict[int, deque[Attempt]] = {}
+        self._lanes: dict[int, deque[frames.Packed]] = {}
 
     def run(self, lanes: int) -> None:
         """Serve for ever; the thread that reads orders ends the process."""
@@ -101,11 +109,14 @@ class Core:
         if self._teller.has_news:
             self._teller.flush_if_due()
 
-    def _go_on(self, lane: deque[Attempt]) -> None:
-        if lane:
-            attempt = lane.popleft()
-            self._lanes[attempt.id] = lane
-            self._loop.start([attempt])
+    def _go_on(self, lane: deque[frames.Packed]) -> None:
+        while lane:
+            attempt = frames.unpack(lane.popleft())
+            if not isinstance(attempt, AttemptResult):
+                self._lanes[attempt.id] = lane
+                self._loop.start([attempt])
+                return
+            self._teller.add(attempt)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +25,24 @@ def ignore_interrupts() -> None:
         signal.signal(signum, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINALS)
+
+
+def end_with_parent() -> None:
+    """Have Linux kill this process when the thread that started it ends.
+
+    It does so whatever this process is doing, as where it is stopped or in C code. A
+    parent that ended before shows, as on other systems, by the end of its pipe.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    with suppress(ImportError, OSError, AttributeError):  # a Python without ctypes
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+# From <linux/prctl.h>.
+_PR_SET_PDEATHSIG = 1
 
 
 @contextmanager

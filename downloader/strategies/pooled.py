@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from downloader.models import ErrorKind, Failure
+from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames
 from downloader.strategies.blocking import BlockingWorker
 from downloader.strategies.board import Board
-from downloader.strategies.guard import Guard, ignore_interrupts
+from downloader.strategies.guard import Guard, end_with_parent, ignore_interrupts
 from downloader.strategies.results import own_usage
 from downloader.transfer.engine import Engine
 from downloader.transfer.plan import Plan
 from downloader.transfer.watch import Watchdog
 
 if TYPE_CHECKING:
-    from downloader.models import AttemptResult, Moved
+    from downloader.models import Moved
 
 
 class PooledWorker:
@@ -44,10 +44,14 @@ class PooledWorker:
         results: list[AttemptResult] = []
         returned: list[int] = []
         until = time.monotonic() + self.BATCH_SECONDS
-        for attempt in frames.batch_decoder.decode(body):
+        for packed in frames.decode(frames.batch_decoder, body):
             self._obey()
             if results and time.monotonic() > until:
-                returned.append(attempt.id)
+                returned.append(packed.attempt_id)
+                continue
+            attempt = frames.unpack(packed)
+            if isinstance(attempt, AttemptResult):
+                results.append(attempt)
                 continue
             results.append(
                 self._worker.run(attempt, lambda moved: self._tell(seat, moved))
@@ -84,8 +88,9 @@ _worker: PooledWorker | None = None
 def begin(plan: bytes, cells: Any) -> None:
     """The pool's initializer: make this process's worker."""
     global _worker  # noqa: PLW0603 - see above
+    end_with_parent()
     ignore_interrupts()
-    _worker = PooledWorker(frames.plan_decoder.decode(plan), Board(cells))
+    _worker = PooledWorker(frames.decode(frames.plan_decoder, plan), Board(cells))
 
 
 def run_batch(body: bytes, seat: int) -> bytes:

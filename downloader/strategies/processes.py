@@ -96,7 +96,7 @@ class Processes:
         self._board.clear(batch.seat)
         self._share_rate()
         try:
-            body = frames.encode(attempts)
+            body = frames.encode(frames.pack(attempts))
             batch.future = self._pool.submit(pooled.run_batch, body, batch.seat)
         except BrokenProcessPool:
             self._inbox.put(batch)
@@ -186,7 +186,7 @@ class Processes:
         if batch.future is None or not batch.future.done():
             return None
         try:
-            return frames.facts_decoder.decode(batch.future.result())
+            return frames.decode(frames.facts_decoder, batch.future.result())
         except BrokenProcessPool:
             return None
 

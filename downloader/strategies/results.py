@@ -27,12 +27,17 @@ def internal_failure(
 ) -> AttemptResult:
     """The result of an attempt that met a fault of this program."""
     logger.debug("attempt %s broke", attempt.id, error=error)
+    failure = Failure(ErrorKind.INTERNAL, fault_text(error))
+    return AttemptResult(attempt.id, failure=failure, seconds=seconds)
+
+
+def fault_text(error: BaseException) -> str:
+    """What a row or a message says of a fault of this program."""
     text = str(error)
     if not isinstance(error, DownloaderError):
         # Not its repr: what cannot be encoded, a password say, stands in there.
         text = f"{type(error).__name__}: {redact_secrets(text)}"
-    failure = Failure(ErrorKind.INTERNAL, f"a fault of this program: {text}")
-    return AttemptResult(attempt.id, failure=failure, seconds=seconds)
+    return f"a fault of this program: {text}"
 
 
 def own_usage(start_cpu_seconds: float) -> WorkerUsage:

@@ -27,7 +27,7 @@ def test_a_result_does_not_wait_for_the_attempt_behind_it():
 
     with os.fdopen(told, "rb") as pipe:
         assert select.select([pipe], [], [], 20)[0]
-        message = frames.facts_decoder.decode(frames.receive(pipe))
+        message = frames.decode(frames.facts_decoder, frames.receive(pipe))
         assert [result.attempt_id for result in message.results] == [0]
         release.set()
         assert frames.receive(pipe)

@@ -145,6 +145,8 @@ def test_nothing_survives_a_killed_parent(odd, tmp_path, name):
             stalled = 1 if name == "serial" else 2
             odd.wait_for(lambda counts: counts.in_flight == stalled)
             workers = worker_pids(parent.pid)
+            for worker in workers[:1]:  # one is not able to notice anything
+                os.kill(worker, signal.SIGSTOP)
         finally:
             parent.kill()
         parent.wait()
