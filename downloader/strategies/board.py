@@ -18,7 +18,7 @@ class Board:
     """
 
     _STOP, _RATE, _FIRST_SEAT = 0, 1, 2
-    _SEAT_CELLS = 4
+    _SEAT_CELLS = 5
 
     def __init__(self, cells: Any) -> None:
         self._cells = cells
@@ -68,7 +68,15 @@ class Board:
         total_bytes = None if total < 0 else total
         return Moved(attempt - 1, received, total_bytes, bool(is_divided))
 
+    def beat(self, seat: int) -> None:
+        """Tell that the worker in a seat lives."""
+        self._cells[self._FIRST_SEAT + (seat + 1) * self._SEAT_CELLS - 1] += 1
+
+    def beats(self, seat: int) -> int:
+        """How often the worker in a seat has told that it lives; 0 before it began."""
+        return int(self._cells[self._FIRST_SEAT + (seat + 1) * self._SEAT_CELLS - 1])
+
     def clear(self, seat: int) -> None:
         """Make a seat free for another batch."""
         first = self._FIRST_SEAT + seat * self._SEAT_CELLS
-        self._cells[first] = 0
+        self._cells[first] = self._cells[first + self._SEAT_CELLS - 1] = 0

@@ -21,6 +21,7 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure
 from downloader.strategies import frames, programs
 from downloader.strategies.contract import usable_cores
+from downloader.strategies.guard import MOST_SILENT_SECONDS, STOPPED_SECONDS
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.refusals import refused
 from downloader.strategies.results import BatchSize, bury
@@ -36,13 +37,8 @@ if TYPE_CHECKING:
 BATCHES_AHEAD = 1
 # Children that die before they bring a single fact, one after another, are hopeless.
 MOST_FRUITLESS_CHILDREN = 5
-# A child that has not even told for so long that it lives counts as dead. It tells every
-# few seconds; see `child.BEAT_SECONDS`.
-MOST_SILENT_SECONDS = 60.0
 # How long a killed child may take to end: one in the kernel's hands may not end at all.
 _KILLED_SECONDS = 5.0
-# A parent that has not looked for so long was stopped, perhaps with its children.
-_STOPPED_SECONDS = 5.0
 
 
 class _Children:
@@ -107,7 +103,7 @@ class _Children:
         return facts
 
     def _replace_silent(self, now: float) -> Iterator[Fact]:
-        was_stopped = now - self._looked_at > _STOPPED_SECONDS
+        was_stopped = now - self._looked_at > STOPPED_SECONDS
         self._looked_at = now
         for child in list(self._children):
             if was_stopped:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+# A worker process that has not even told for so long that it lives counts as dead. It
+# tells every few seconds, whatever it is doing.
+MOST_SILENT_SECONDS = 60.0
+# A parent that has not looked for so long was stopped, perhaps with its children.
+STOPPED_SECONDS = 5.0
 # What a terminal sends to the whole process group: for Ctrl-C, and when it is closed.
 TERMINALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)

@@ -31,6 +31,7 @@ class PooledWorker:
         self._board = board
         self._watchdog = Watchdog(plan.timeout_seconds)
         self._worker = BlockingWorker(self._engine, self._watchdog)
+        self._seat: int | None = None
         Guard(self._parent_is_gone)
         self._started = time.process_time()
 
@@ -41,6 +42,8 @@ class PooledWorker:
             body: The attempts, encoded.
             seat: The place on the board where progress goes.
         """
+        self._seat = seat
+        self._board.beat(seat)
         results: list[AttemptResult] = []
         returned: list[int] = []
         until = time.monotonic() + self.BATCH_SECONDS
@@ -56,6 +59,7 @@ class PooledWorker:
             results.append(
                 self._worker.run(attempt, lambda moved: self._tell(seat, moved))
             )
+        self._seat = None
         usage = own_usage(self._started)
         return frames.encode(frames.Facts(results, [], returned, usage))
 
@@ -67,7 +71,7 @@ class PooledWorker:
         self._engine.limit(self._board.bytes_per_second)
 
     def _parent_is_gone(self) -> bool:
-        """Also the moment to look whether everything is to stop."""
+        """Also the moment to look whether everything is to stop, and to tell of itself."""
         from multiprocessing.connection import wait
         from multiprocessing.process import parent_process
 
@@ -75,6 +79,8 @@ class PooledWorker:
         assert parent is not None
         if wait([parent.sentinel], timeout=0.2):
             return True
+        if (seat := self._seat) is not None:
+            self._board.beat(seat)
         if self._board.is_stopped and self._engine.stop is None:
             self._engine.stop = Failure(ErrorKind.INTERRUPTED, "the run was stopped")
             self._watchdog.abort_all(self._engine.stop)

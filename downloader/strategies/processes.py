@@ -1,8 +1,8 @@
 """The `processes` strategy: a `ProcessPoolExecutor`, small batches over its pipe.
 
 The pool loses all that is in flight when one of its processes dies. So every batch is
-remembered here; after a death the rest of the old pool is ended for certain, a new one
-made, and each attempt is handed back as `worker_lost`.
+remembered here; after a death, or once one is silent for too long, the rest of the old
+pool is ended for certain, a new one made, and each attempt is handed back as `worker_lost`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ from downloader.errors import StrategyError
 from downloader.models import AttemptResult, ErrorKind, Failure, Returned
 from downloader.strategies import frames, pooled
 from downloader.strategies.board import Board
-from downloader.strategies.guard import interrupts_blocked
+from downloader.strategies.guard import (
+    MOST_SILENT_SECONDS,
+    STOPPED_SECONDS,
+    interrupts_blocked,
+)
 from downloader.strategies.inbox import Inbox
 from downloader.strategies.refusals import is_ending, refused
 from downloader.strategies.results import BatchSize, bury
@@ -45,12 +49,15 @@ MOST_FRUITLESS_POOLS = 3
 class _Batch:
     """Attempts that one worker runs, from `start` to their results."""
 
-    __slots__ = ("attempts", "future", "generation", "seat")
+    __slots__ = ("attempts", "beats", "future", "generation", "heard_at", "seat")
 
     def __init__(self, attempts: list[Attempt], seat: int, generation: int) -> None:
         self.attempts = attempts
         self.seat = seat
         self.generation = generation
+        # How often its worker has told that it lives, and when it last did.
+        self.beats = 0
+        self.heard_at = 0.0
         self.future: Future[bytes] | None = None
 
 
@@ -74,6 +81,7 @@ class Processes:
         self._generation = 0
         self._stop: Failure | None = None
         self._fruitless = 0
+        self._looked_at = time.monotonic()
         self._bytes_per_second = plan.bytes_per_second
         with _refusals(self.name):
             cells = _context.RawArray(c_longlong, Board.size(len(self._seats)))
@@ -112,6 +120,9 @@ class Processes:
         for batch in self._inbox.collect(timeout_seconds):
             if batch.generation == self._generation:
                 self._take_in(batch, facts)
+        if self._has_silent(time.monotonic()):
+            silent = f"its worker process was silent for {MOST_SILENT_SECONDS:.0f} s"
+            self._recover(facts, silent)
         facts += self._progress()
         return facts
 
@@ -165,7 +176,7 @@ class Processes:
         del self._in_flight[batch.seat]
         self._seats.append(batch.seat)
 
-    def _recover(self, facts: list[Fact]) -> None:
+    def _recover(self, facts: list[Fact], why: str = "its worker process died") -> None:
         """Make a new pool once nothing of the old one can touch a file any more."""
         self._fruitless += 1
         if self._fruitless > MOST_FRUITLESS_POOLS:
@@ -175,7 +186,7 @@ class Processes:
         bury(self._usage, [process.pid for process in dead])
         self._pool.shutdown(wait=False, cancel_futures=True)
         for batch in list(self._in_flight.values()):
-            facts += self._salvage(batch)
+            facts += self._salvage(batch, why)
             self._free(batch)
         self._generation += 1
         self._pool = self._make_pool()
@@ -190,14 +201,14 @@ class Processes:
         except BrokenProcessPool:
             return None
 
-    def _salvage(self, batch: _Batch) -> Iterator[Fact]:
+    def _salvage(self, batch: _Batch, why: str) -> Iterator[Fact]:
         """A batch's results if they came before the death, else its attempts as lost."""
         told = self._told(batch)
         if told is not None:
             yield from told.results
             yield from (Returned(attempt_id) for attempt_id in told.returned)
             return
-        failure = Failure(ErrorKind.WORKER_LOST, "its worker process died")
+        failure = Failure(ErrorKind.WORKER_LOST, why)
         yield from (
             AttemptResult(attempt.id, failure=failure) for attempt in batch.attempts
         )
@@ -209,6 +220,18 @@ class Processes:
                 a.id == moved.attempt_id for a in batch.attempts
             ):
                 yield moved
+
+    def _has_silent(self, now: float) -> bool:
+        """True if a worker that has begun a batch does not even tell that it lives."""
+        was_stopped = now - self._looked_at > STOPPED_SECONDS
+        self._looked_at = now
+        for batch in self._in_flight.values():
+            beats = self._board.beats(batch.seat)
+            if was_stopped or beats != batch.beats:
+                batch.beats, batch.heard_at = beats, now
+            elif beats and now - batch.heard_at > MOST_SILENT_SECONDS:
+                return True
+        return False
 
     def _processes(self) -> list[Any]:
         # No public way to them before Python 3.14.

@@ -1,9 +1,11 @@
 """What passes between a parent and its workers, whatever it holds."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -117,6 +119,35 @@ def test_a_child_that_is_silent_is_replaced(odd, tmp_path, name):
     assert result.failure.detail == "its child program died: it was silent for 60 s"
     assert another.saved.size_bytes == 10
     wait_until(lambda: not is_alive(pid))
+
+
+def test_a_pool_with_a_silent_worker_is_made_anew(odd, tmp_path):
+    with opened("processes", tmp_path, workers=1) as strategy:
+        strategy.start([Attempt(0, odd.url("/stall-body/10"), "file-0")])
+        while not odd.in_flight:
+            strategy.wait(0.05)
+        (pid,) = strategy._pool._processes
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: not is_running(pid))
+        now = strategy._looked_at = time.monotonic()
+        assert not strategy._has_silent(now)
+        assert not strategy._has_silent(now + 1_000)  # it was stopped itself
+        (batch,) = strategy._in_flight.values()
+        batch.heard_at = time.monotonic() - 61
+        (result,) = strategy.wait(0.0)
+        odd.release()
+        strategy.start([Attempt(1, odd.url("/ok/10"), "file-1")])
+        (another,) = facts_until_results(strategy, 1, seconds=30)
+
+    detail = "its worker process was silent for 60 s"
+    assert result.failure == Failure("worker_lost", detail)
+    assert another.saved.size_bytes == 10
+    assert not is_alive(pid)
+
+
+def is_running(pid):
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state != "T"
 
 
 @with_programs
