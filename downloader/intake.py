@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from downloader.errors import InvalidUrl
+from downloader.errors import InvalidUrl, UsageError
 from downloader.ledger import Kind
 from downloader.models import Entry, ErrorKind, Outcome, Status
-from downloader.policy import checksums, naming, urls
+from downloader.policy import checksums, digests, list_lines, naming, urls
 from downloader.policy.redaction import redact
+from downloader.transfer.digest import new_hash
 from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ class Intake:
         layout: How files are named.
         is_portable: Whether names must suit every system.
         sums: What their files must have, for requests that do not say themselves.
-        sha256_of: Reads a file that is there, by its path in the output folder, for its
-            sha256; None if it cannot be read.
+        digest_of: Reads a file that is there, by its path in the output folder, for its
+            digest by an algorithm; None if it cannot be read.
     """
 
     def __init__(
@@ -71,22 +72,24 @@ class Intake:
         *,
         is_portable: bool,
         sums: checksums.Sums | None = None,
-        sha256_of: Callable[[str], str | None] = lambda _: None,
+        digest_of: Callable[[str, str], str | None] = lambda _path, _algorithm: None,
     ) -> None:
         self._ledger = ledger
         self._sums = sums or checksums.Sums(())
         self._layout = layout
         self._is_portable = is_portable
-        self._sha256_of = sha256_of
+        self._digest_of = digest_of
 
     def admit(self, request: Request) -> Admitted:
         """Take a line in."""
-        line = request.url.strip()
+        line = list_lines.trim(request.url)
         try:
-            text, checksum = _split(line, request.sha256)
+            text, checksum = _read(line, request.checksum)
             url = urls.parse(text)
-        except InvalidUrl as error:
-            return self._admit_invalid(request, line, str(error))
+            wanted = checksum or self._sums.find(url)
+            _require_hash(wanted)
+        except UsageError as error:
+            return self._admit_refused(request, line, error)
         identity = urls.identity(url)
         shown = storable(redact(text))
         spelling = text.partition("#")[0].rstrip()
@@ -109,7 +112,7 @@ class Intake:
             url.host_key,
             path,
             url.credentials,
-            checksum or self._sums.find(url),
+            wanted,
         )
         return Admitted(seq, is_row=True, entry=entry)
 
@@ -128,7 +131,7 @@ class Intake:
 
     def _as_spelling(self, first: Outcome, seq: int, line: str) -> Outcome:
         """The outcome of a line that spells another line's URL otherwise."""
-        url, checksum = checksums.split(line)
+        url, _, checksum = line.partition(" ")
         changes: dict[str, object] = {
             "seq": seq,
             "url": url,
@@ -141,27 +144,35 @@ class Intake:
                 changes["detail"] = f"another line of this URL was asked for: {why}"
             return msgspec.structs.replace(first, **changes)
         changes["status"] = Status.SKIPPED
-        if checksum is not None:
-            sha256 = first.sha256 or self._sha256_of(first.path or "")
-            if sha256 != checksum:
+        if checksum:
+            algorithm = digests.algorithm(checksum)
+            known = first.sha256 or first.digest or ""
+            if digests.algorithm(known) != algorithm:
+                known = self._digest_of(first.path or "", algorithm) or ""
+            if known != checksum:
                 changes |= _MISMATCH | {
-                    "detail": "another line fetched it: its sha256 is "
-                    f"{sha256 or 'not known'}, {checksum} was asked for"
+                    "detail": f"another line fetched it: its {algorithm} is "
+                    f"{digests.hexadecimal(known) or 'not known'}, "
+                    f"{digests.hexadecimal(checksum)} was asked for"
                 }
         return msgspec.structs.replace(first, **changes)
 
-    def _admit_invalid(self, request: Request, line: str, reason: str) -> Admitted:
+    def _admit_refused(
+        self, request: Request, line: str, error: UsageError
+    ) -> Admitted:
         # No URL begins like this, so it can only equal another bad line.
         kind, seq, first = self._ledger.admit(f"!{line}", line, "")
         if kind is not Kind.NEW:
             return Admitted(first, is_row=False)
         where = f"{request.source}: " if request.source else ""
+        is_invalid = isinstance(error, InvalidUrl)
+        word = ErrorKind.INVALID_URL if is_invalid else ErrorKind.CHECKSUM
         outcome = Outcome(
             seq=seq,
             url=storable(redact(line)),
             status=Status.FAILED,
-            error=ErrorKind.INVALID_URL.value,
-            detail=storable(f"{where}{reason}"),
+            error=word.value,
+            detail=storable(f"{where}{error}"),
         )
         return Admitted(seq, is_row=True, outcome=outcome)
 
@@ -193,10 +204,34 @@ def _unwritable(seq: int, shown: str, path: str) -> Outcome:
     )
 
 
-def _split(line: str, sha256: str | None) -> tuple[str, str | None]:
-    text, checksum = checksums.split(line)
-    return text, checksums.digest(sha256) if sha256 is not None else checksum
+def _read(line: str, given: str | None) -> tuple[str, str | None]:
+    """The URL in a line, and the checksum that its file must have.
+
+    Raises:
+        InvalidUrl: The line is none, or the checksum given beside it.
+    """
+    text, checksum = list_lines.read(line)
+    if given is None:
+        return text, checksum
+    try:
+        asked = checksums.read_any(given.strip())
+    except ValueError as fault:
+        raise urls.refusal(given, str(fault)) from None
+    if checksum not in {None, asked}:
+        raise urls.refusal(line, f"has another checksum than its request: {asked}")
+    return text, asked
+
+
+def _require_hash(checksum: str | None) -> None:
+    """Refuse a checksum that cannot be computed here.
+
+    Raises:
+        UsageError: Its package is not installed.
+    """
+    algorithm = digests.algorithm_for(checksum, digests.SHA256)
+    if algorithm != digests.SHA256:
+        new_hash(algorithm)
 
 
 def _with_checksum(shown: str, checksum: str | None) -> str:
-    return shown if checksum is None else f"{shown} sha256={checksum}"
+    return shown if checksum is None else f"{shown} {checksum}"

@@ -57,14 +57,16 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """One thing to fetch, as a caller or a line of a list puts it.
 
     Attributes:
-        url: The URL as it stands there; `sha256=HEX` may follow it after a blank.
+        url: The URL as it stands there; a checksum, `sha256=HEX` say, may follow it after
+            a blank.
         source: Where that was, `urls.txt:12` say, for messages.
-        sha256: What the file must have, in hexadecimal; None to take any.
+        checksum: What the file must have, `sha512:HEX` say; sha256, sha384, sha1, md5 and
+            blake3 are known too, and 64 digits alone are a sha256. None to take any.
     """
 
     url: str
     source: str = ""
-    sha256: str | None = None
+    checksum: str | None = None
 
 
 class Partial(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -112,7 +114,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
         host: Lower-case host name plus port, the unit of politeness.
         path: The file's name relative to the output folder, with forward slashes.
         credentials: `user:password` if the line carried them, never stored.
-        checksum: The sha256 that the file must have, in lower-case hexadecimal.
+        checksum: The digest that the file must have; see `policy.digests`.
         known: The version at hand that the server is to be asked about.
         partial: The part that an earlier run left, to go on with.
         replaces: True if a file that has the name may be replaced.
@@ -143,7 +145,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         credentials: `user:password` from the line, for its own origin only.
         partial: The part to go on with, None to start from nothing.
         origin: The origin of the list's line when `hops` led elsewhere, else None.
-        checksum: The sha256 that the file must have, None to take any.
+        checksum: The digest that the file must have, None to take any.
         known: The version at hand: an answer 304 is then as good as a file.
         replaces: True if a file that has the name may be replaced.
         is_fresh: True if no connection may be used that stands idle: one was dead.
@@ -315,7 +317,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             of a bad line. Of a saved file: an oddity of its answer, None mostly.
         length_known: False if only the connection's end said that the file was whole;
             None without a file.
-        digest: With another `hash` than sha256: its name, a colon and the digest.
+        digest: Of a file hashed with something else than sha256: the algorithm's name, a
+            colon and the digest.
     """
 
     seq: int

@@ -324,7 +324,7 @@ def _check_report(value: object) -> str:
 def _check_checksums(value: object) -> str:
     path = _path(value)
     if not os.path.isfile(path):
-        raise BadValue("is no file; name one as sha256sum writes it")
+        raise BadValue("is no file; name one as sha256sum or its like writes it")
     if not os.access(path, os.R_OK):
         raise BadValue("cannot be read; change its permissions")
     return path

@@ -227,8 +227,9 @@ OPTIONS: tuple[Option, ...] = (
         "checksums",
         "checksums",
         default=None,
-        purpose="refuse files that have another sha256 than FILE, as sha256sum writes it, "
-        "says for their names",
+        purpose="refuse files that have another checksum than FILE, as sha256sum, sha512sum, "
+        "sha384sum, sha1sum, md5sum or b3sum writes it, says for their names; a signature in "
+        "it is not checked",
         flags=("--checksums",),
         group="where",
         metavar="FILE",
@@ -239,8 +240,8 @@ OPTIONS: tuple[Option, ...] = (
         "hash",
         "choice",
         default="sha256",
-        purpose="hash files with NAME: sha256, blake3, xxh3 or none; where a sha256 is asked "
-        "for it is that in any case",
+        purpose="hash files with NAME: sha256, blake3, xxh3 or none; a file with a checksum "
+        "is hashed with that one's algorithm in any case",
         flags=("--hash",),
         metavar="NAME",
         choices=("sha256", "blake3", "xxh3", "none"),

@@ -148,7 +148,7 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
 
 
 def read_sums(path: str | None) -> Sums | None:
-    """The checksums of a file as `sha256sum` writes it; None without one.
+    """The checksums of a file as `sha256sum` and its like write it; None without one.
 
     Raises:
         UsageError: It cannot be read, has no sums, or a line is none of its lines.
@@ -157,7 +157,7 @@ def read_sums(path: str | None) -> Sums | None:
         return None
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as stream:
-            sums = Sums(stream)
+            sums = Sums(stream, os.path.basename(path))
     except OSError as error:
         raise UsageError(
             f"cannot read the checksums {path}: {error.strerror or error}"
@@ -166,6 +166,12 @@ def read_sums(path: str | None) -> Sums | None:
         raise UsageError(f"--checksums {path}, {printable(str(error))}") from error
     if not len(sums):
         raise UsageError(f"--checksums {path} has no line of sha256sum in it")
+    if sums.is_signed:
+        logger.warning(
+            "--checksums %s: its OpenPGP signature is not checked; check it with gpg "
+            "--verify",
+            path,
+        )
     return sums
 
 

@@ -129,7 +129,7 @@ class Session:
             settings.layout,
             is_portable=settings.portable_names,
             sums=sums,
-            sha256_of=self._holdings.sha256,
+            digest_of=self._holdings.digest,
         )
         self._frontier = Frontier(make_limits(settings))
         self._tally = Tally()

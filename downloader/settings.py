@@ -58,7 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             environment, or stands for none at all.
         proxies: What comes of that: a proxy by `http`, `https` or `all`, and under
             `no` the hosts that need none. Empty to go direct.
-        checksums: A file as `sha256sum` writes it; None to take any content.
+        checksums: A file as `sha256sum` and its like write it; None to take any content.
         cacert: A file or folder of authorities; None for the usual ones.
         max_failures: A count, or a share with a per cent sign; None to go on.
         deadline: Seconds that the run may take; None for any.

@@ -2,7 +2,7 @@
 
 A list has a URL a line. Blank lines and lines that begin with `#` are skipped; a byte
 order mark, CRLF, surrounding spaces, a missing last newline and bytes that are no UTF-8
-do no harm. Whether a line is a good URL is not decided here.
+do no harm. `policy.list_lines` says what a line holds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Protocol
 from downloader.errors import UsageError
 from downloader.models import Outcome, Request
 from downloader.patterns import lazy
+from downloader.policy.list_lines import trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -247,7 +248,7 @@ def _requests(descriptor: int, name: str) -> Iterator[Request]:
         for number, line in enumerate(
             lines(lambda: os.read(descriptor, _BLOCK_BYTES)), 1
         ):
-            text = line.strip()
+            text = trim(line)
             if text and not text.startswith("#"):
                 yield Request(text, f"{name}:{number}")
     finally:

@@ -15,7 +15,15 @@ from datetime import UTC, datetime
 
 from downloader.errors import InvalidUrl
 from downloader.models import Attempt, Failure, Known, Partial
-from downloader.policy import checksums, headers, naming, redaction, urls
+from downloader.policy import (
+    checksums,
+    digests,
+    headers,
+    list_lines,
+    naming,
+    redaction,
+    urls,
+)
 from downloader.policy.exchange import Exchange
 from downloader.policy.headers import HeaderRules
 from downloader.sources import lines
@@ -34,6 +42,7 @@ CORPUS = (
     "javascript:alert(1)",
     "http://a.test/?token=abcdef&signature=123456",
     f"http://a.test/ sha256={'ab' * 32}",
+    f"http://a.test/ MD5 : {'ab' * 16}",
     f"{'ab' * 32} *images/a.iso",
     f"SHA256 (a b) = {'cd' * 32}",
     "bytes 100-299/300",
@@ -224,13 +233,20 @@ def check_texts(text):
     )
 
 
-def check_checksums(text):
+def check_list_lines(text):
+    line = list_lines.trim(text)
     try:
-        url, sha256 = checksums.split(text)
+        url, checksum = list_lines.read(line)
     except InvalidUrl:
         return
-    assert sha256 is None or (len(sha256) == 64 and sha256 == sha256.lower())
-    assert url == text or sha256 is not None
+    assert url in line
+    if checksum is not None:
+        assert digests.hexadecimal(checksum) in line.lower()
+        length = digests.DIGITS[digests.algorithm(checksum)]
+        assert len(digests.hexadecimal(checksum)) == length
+
+
+def check_checksums(text):
     try:
         sums = checksums.Sums(text.split("\n"))
     except ValueError:
@@ -255,6 +271,7 @@ CHECKS = (
     check_validators,
     check_head,
     check_texts,
+    check_list_lines,
     check_checksums,
     check_lines,
 )

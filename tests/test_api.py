@@ -264,13 +264,13 @@ def test_the_same_url_twice_is_requested_once_and_answers_both(odd):
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_future_knows_of_the_sha256_that_it_alone_asks_for(odd, times):
+def test_a_future_knows_of_the_checksum_that_it_alone_asks_for(odd, times):
     wrong = "0" * 64
     with Downloader() as downloader:
         first = downloader.submit(odd.url("ok/1")).result(60)
-        asks = [Request(odd.url("ok/1"), sha256=wrong) for _ in range(times)]
+        asks = [Request(odd.url("ok/1"), checksum=wrong) for _ in range(times)]
         others = [downloader.submit(one).result(60) for one in asks]
-        right = downloader.submit(Request(odd.url("ok/1"), sha256=first.sha256))
+        right = downloader.submit(Request(odd.url("ok/1"), checksum=first.sha256))
 
         assert first.error is None
         assert [one.error for one in others] == ["checksum"] * times

@@ -10,4 +10,4 @@ def test_no_mutated_text_breaks_a_parser(seed):
 
 
 def test_every_parser_has_its_turn():
-    assert len({check.__name__ for check in CHECKS}) == 9
+    assert len({check.__name__ for check in CHECKS}) == 10

@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import os
+import sys
 
+import blake3
 import pytest
 from odd_exchange import body
 from odd_server import OddServer
@@ -11,6 +13,7 @@ from odd_server import OddServer
 from downloader import Request, UsageError, fetch
 from downloader.cli import main
 from downloader.models import Status
+from downloader.policy.digests import spell
 from downloader.strategies.contract import NAMES
 
 pytestmark = pytest.mark.usefixtures("workdir")
@@ -219,14 +222,78 @@ GOOD = hashlib.sha256(body("/ok/10", 10)).hexdigest()
 BAD = "0" * 64
 
 
-@pytest.mark.parametrize("strategy", NAMES)
-def test_a_checksum_is_enforced(odd, strategy):
-    lines = [f"{odd.url('ok/10')} sha256={GOOD}", f"{odd.url('ok/11')} sha256={BAD}"]
-    report = fetch(lines, strategy=strategy)
+# Each with the size of the file that it is asked of.
+KINDS = dict(enumerate(("sha512", "sha384", "sha256", "blake3", "sha1", "md5"), 10))
+kinds = pytest.mark.parametrize("size", KINDS, ids=list(KINDS.values()))
 
-    assert rows(report) == [("ok", None), ("failed", "checksum")]
-    assert os.listdir(f"downloads/127.0.0.1_{odd.port}/ok") == ["10~f"]
-    assert odd.hits["/ok/11"] == 1
+
+def digits(size, kind):
+    made = blake3.blake3() if kind == "blake3" else hashlib.new(kind)
+    made.update(body(f"/ok/{size}", size))
+    return made.hexdigest()
+
+
+@pytest.mark.parametrize("strategy", NAMES)
+def test_every_checksum_is_enforced_whatever_hashes_the_other_files(odd, strategy):
+    good = {size: digits(size, kind) for size, kind in KINDS.items()}
+    lines = [f"{odd.url(f'ok/{n}')} {KINDS[n]}={hexa}" for n, hexa in good.items()]
+    # 10 more bytes have another digest, whichever it is.
+    lines += [
+        f"{odd.url(f'ok/{n + 10}')} {KINDS[n]}={hexa}" for n, hexa in good.items()
+    ]
+    report = fetch(lines, strategy=strategy, hash="xxh3")
+
+    assert rows(report) == [("ok", None)] * 6 + [("failed", "checksum")] * 6
+    for row, (size, hexa) in zip(report, good.items(), strict=False):
+        name = KINDS[size]
+        assert (row.sha256 or row.digest) == spell(name, hexa)
+    names = os.listdir(f"downloads/127.0.0.1_{odd.port}/ok")
+    assert sorted(names) == [f"{size}~f" for size in KINDS]
+    assert odd.hits.total() == 12
+
+
+@kinds
+@pytest.mark.parametrize("hash", ["sha256", "xxh3", "none"])
+def test_every_checksum_is_enforced_for_a_file_that_is_there(odd, size, hash):
+    url, kind = odd.url(f"ok/{size}"), KINDS[size]
+    fetch([url], hash=hash)
+    (same,) = fetch([f"{url} {kind}={digits(size, kind)}"])
+    (verified,) = fetch([f"{url} {kind}={digits(size, kind)}"], verify=True)
+    wrong, _ = digits(size + 1, kind), odd.hits.clear()
+    (other,) = fetch([f"{url} {kind}={wrong}"])
+
+    assert (same.status, verified.status) == ("skipped", "skipped")
+    assert other.error == "checksum"
+    assert f"its {kind} is {digits(size, kind)}, {wrong} was asked for" in other.detail
+    assert odd.hits.total() == 1
+
+
+@kinds
+def test_every_checksum_is_enforced_for_another_line_of_the_url(odd, size):
+    url, kind = odd.url(f"ok/{size}"), KINDS[size]
+    good, wrong = digits(size, kind), digits(size + 1, kind)
+    first, right, other = fetch([url, f"{url} {kind}:{good}", f"{url} {kind}:{wrong}"])
+
+    assert (first.error, right.error, other.error) == (None, None, "checksum")
+    assert f"its {kind} is {good}, {wrong} was asked for" in other.detail
+    assert odd.hits.total() == 1
+
+
+def test_a_line_with_something_else_behind_its_url_is_refused(odd, workdir, capsys):
+    (workdir / "list").write_text(f"{odd.url('ok/10')} crc32=12345678\n")
+
+    assert main(["fetch", "list"]) == 1
+    assert "something behind its URL that is no checksum" in capsys.readouterr().err
+    assert not odd.hits
+
+
+def test_a_checksum_that_cannot_be_computed_fails_its_row_alone(odd, monkeypatch):
+    monkeypatch.setitem(sys.modules, "blake3", None)
+    urls = [f"{odd.url('ok/10')} blake3={BAD}", odd.url("ok/11")]
+    failed, other = fetch(urls)
+
+    assert (failed.error, failed.attempts, other.error) == ("checksum", 0, None)
+    assert "pip install 'downloader-engine[hash]'" in failed.detail
 
 
 @pytest.mark.parametrize("strategy", NAMES)
@@ -245,9 +312,24 @@ def test_a_wrong_sum_of_a_resumed_file_gets_another_try_from_nothing(odd, strate
 
 
 def test_a_request_may_have_its_sum(odd):
-    report = fetch([Request(odd.url("ok/10"), sha256=BAD)])
+    report = fetch([Request(odd.url("ok/10"), checksum=f"sha-256:{BAD}")])
 
     assert rows(report) == [("failed", "checksum")]
+
+
+def test_a_request_with_a_bad_sum_or_two_sums_is_refused(odd):
+    line = f"{odd.url('ok/10')} sha256={GOOD}"
+    bad, two, same = fetch(
+        [
+            Request(odd.url("ok/10"), checksum="md5:xyz"),
+            Request(line, checksum=BAD),
+            Request(line, checksum=GOOD),
+        ]
+    )
+
+    assert (bad.error, two.error, same.error) == ("invalid_url", "invalid_url", None)
+    assert "needs 32 hexadecimal digits for its md5" in bad.detail
+    assert "has another checksum than its request" in two.detail
 
 
 def test_a_known_file_with_another_sum_is_fetched_again(odd):
@@ -279,7 +361,10 @@ def test_a_bad_sum_is_a_bad_line(odd, workdir, capsys):
     (workdir / "list").write_text(f"{odd.url('ok/10')} sha256=123\n")
 
     assert main(["fetch", "list"]) == 1
-    assert "list:1: sha256=123 is no SHA-256" in capsys.readouterr().err
+    assert (
+        "sha256=123' needs 64 hexadecimal digits for its sha256"
+        in capsys.readouterr().err
+    )
 
 
 def test_sums_of_which_none_is_of_use_are_told_about(odd, workdir, caplog):
@@ -295,7 +380,7 @@ def test_sums_of_which_none_is_of_use_are_told_about(odd, workdir, caplog):
         fetch([odd.url("ok/10")], checksums="EMPTY")
 
 
-def test_sums_come_from_a_file_too(odd, workdir, capsys):
+def test_sums_come_from_a_file_too(odd, workdir, capsys, caplog):
     (workdir / "SUMS").write_text(f"{GOOD}  ok/10\n{BAD} *11\n")
     urls = [odd.url("ok/10"), odd.url("ok/11"), odd.url("ok/12")]
 
@@ -304,6 +389,10 @@ def test_sums_come_from_a_file_too(odd, workdir, capsys):
         ("failed", "checksum"),
         ("ok", None),
     ]
+    signed = f"-----BEGIN PGP SIGNED MESSAGE-----\n\n{GOOD}  ok/10\n"
+    (workdir / "SUMS").write_text(signed)
+    assert rows(fetch(urls[:1], checksums="SUMS")) == [("skipped", None)]
+    assert "its OpenPGP signature is not checked" in caplog.text
     (workdir / "SUMS").write_text("nonsense\n")
     assert main(["fetch", urls[0], "--checksums", "SUMS"]) == 2
     assert "SUMS, line 1: 'nonsense'" in capsys.readouterr().err

@@ -214,8 +214,8 @@ VERBS = {
         summary="download what lists or arguments name",
         description="Download every URL of the lists and arguments given.\n\n"
         "LIST-or-URL is a URL, a file with a URL a line, or - for standard input.\n"
-        "sha256=HEX behind a URL is enforced. Files that are there already are skipped,\n"
-        "parts of files are gone on with.",
+        "A checksum behind a URL, sha256=HEX or md5=HEX say, is enforced. Files that are\n"
+        "there already are skipped, parts of files are gone on with.",
         operand="LIST-or-URL",
         options=(*OPTIONS, CONFIG),
         examples=(

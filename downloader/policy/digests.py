@@ -8,6 +8,13 @@ blake3:af1349b9…   another one
 from __future__ import annotations
 
 SHA256, BLAKE3, XXH3, NONE = "sha256", "blake3", "xxh3", "none"
+SHA512, SHA384, SHA1, MD5 = "sha512", "sha384", "sha1", "md5"
+
+# Those take no time worth counting beside a network.
+QUICK = frozenset({BLAKE3, XXH3, NONE})
+# Hexadecimal digits of the digests that a checksum may be, strongest first. sha256 stands
+# before blake3, which is as strong but needs a package.
+DIGITS = {SHA512: 128, SHA384: 96, SHA256: 64, BLAKE3: 64, SHA1: 40, MD5: 32}
 
 
 def spell(algorithm: str, hexadecimal: str) -> str:
@@ -26,3 +33,13 @@ def algorithm(digest: str) -> str:
     if colon:
         return name
     return SHA256 if digest else NONE
+
+
+def algorithm_for(checksum: str | None, otherwise: str) -> str:
+    """What to hash a file with: as its checksum was made, if it must have one."""
+    return otherwise if checksum is None else algorithm(checksum)
+
+
+def hexadecimal(digest: str) -> str:
+    """The digits of a recorded digest, without its algorithm's name."""
+    return digest.rpartition(":")[2]

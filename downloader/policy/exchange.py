@@ -20,7 +20,7 @@ import msgspec
 
 from downloader.errors import InvalidUrl, TransportError
 from downloader.models import ErrorKind, Failure, Known, http_kind
-from downloader.policy import headers, urls
+from downloader.policy import digests, headers, urls
 from downloader.policy.redaction import printable
 from downloader.policy.segments import is_divisible
 from downloader.tuples import NamedTuple
@@ -416,7 +416,8 @@ class Exchange:
         wanted = self._attempt.checksum
         if wanted is None or wanted == digest:
             return None
-        reason = f"its sha256 is {digest}, {wanted} was asked for"
+        found, asked = digests.hexadecimal(digest), digests.hexadecimal(wanted)
+        reason = f"its {digests.algorithm(wanted)} is {found}, {asked} was asked for"
         if is_pieced:
             # Who knows what lay there: once more, in one piece, before it counts.
             return begin_again(reason)

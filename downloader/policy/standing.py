@@ -27,7 +27,7 @@ UNKNOWN_FILE = (
     "a file that was not fetched into this folder has its name; move it away, or let "
     "--overwrite replace it"
 )
-_ANOTHER = "has another sha256 than asked for"
+_ANOTHER = "has another checksum than asked for"
 _UNREADABLE = "cannot be read"
 _CHANGED = "was changed since it was fetched"
 
@@ -124,7 +124,7 @@ class Case(NamedTuple):
 
     Attributes:
         identity: The URL of the request, in its normal form.
-        checksum: The sha256 that its file must have, None to take any.
+        checksum: The digest that its file must have, None to take any.
         stamp: What stands under its name, None if nothing does.
         record: What the manifest knows of that name, None if nothing.
         intent: What a run that was cut short intended for it, None if nothing.
@@ -159,9 +159,10 @@ def decide(case: Case, wishes: Wishes) -> Decision:
 def examined_by(case: Case) -> str:
     """The hash function that tells whether the file is what it should be."""
     is_compared = is_known(case) or _is_touched(case)
-    if case.checksum is None and is_compared and case.record is not None:
-        return digests.algorithm(case.record.digest)
-    return digests.SHA256
+    recorded = digests.SHA256
+    if is_compared and case.record is not None:
+        recorded = digests.algorithm(case.record.digest)
+    return digests.algorithm_for(case.checksum, recorded)
 
 
 def settle(case: Case, wishes: Wishes, digest: str | None) -> Decision:
@@ -251,7 +252,7 @@ def _decide_known(case: Case, wishes: Wishes) -> Decision:
     assert case.record is not None
     recorded = digests.algorithm(case.record.digest)
     if case.checksum is not None and case.checksum != case.record.digest:
-        if recorded == digests.SHA256:
+        if recorded == digests.algorithm(case.checksum):
             return Decision(Action.FETCH, _ANOTHER)
         return Decision(Action.EXAMINE)
     if wishes.verifies and recorded == digests.NONE:

@@ -21,6 +21,7 @@ __all__ = [
     "identity",
     "join",
     "parse",
+    "refusal",
 ]
 
 MAX_LENGTH = 16_384
@@ -186,7 +187,7 @@ def _parse_any(text: str) -> Url:
     # White space before a fragment is no more part of the URL than that is.
     match = _HTTP_URL.match(trimmed.partition("#")[0].rstrip(_SURROUNDING))
     if match is None:
-        raise _refusal(trimmed, _scheme_fault(trimmed))
+        raise refusal(trimmed, _scheme_fault(trimmed))
     scheme, authority, path, query = match.groups("")
     scheme = scheme.lower()
     userinfo, _, place = authority.rpartition("@")
@@ -197,7 +198,7 @@ def _parse_any(text: str) -> Url:
         url = Url(scheme, host, port, _target(path, query), _credentials(userinfo))
         return _checked_length(url)
     except ValueError as fault:
-        raise _refusal(trimmed, str(fault)) from None
+        raise refusal(trimmed, str(fault)) from None
 
 
 def _checked_length(url: Url) -> Url:
@@ -210,7 +211,8 @@ def _checked_length(url: Url) -> Url:
     return url
 
 
-def _refusal(text: str, fault: str) -> InvalidUrl:
+def refusal(text: str, fault: str) -> InvalidUrl:
+    """The error for a text that is no URL: it quotes the text without its secrets."""
     # As a line and as a sentence, which find different things; before it is cut, since
     # the "@" may stand far behind.
     shown = redact_secrets(redact(text))
@@ -221,13 +223,13 @@ def _refusal(text: str, fault: str) -> InvalidUrl:
 
 def _check_characters(text: str) -> None:
     if len(text) > MAX_LENGTH:
-        raise _refusal(
+        raise refusal(
             text, f"is {len(text)} characters long, {MAX_LENGTH} are the most"
         )
     match = _FORBIDDEN.search(text)
     if match:
         shown = printable(match.group())
-        raise _refusal(text, f"has the character {shown}, which no byte stands for")
+        raise refusal(text, f"has the character {shown}, which no byte stands for")
 
 
 def _scheme_fault(text: str) -> str:
@@ -473,7 +475,7 @@ def join(base: Url, location: str) -> Url:
     try:
         return _checked_length(base._replace(target=target))
     except ValueError as fault:
-        raise _refusal(location, str(fault)) from None
+        raise refusal(location, str(fault)) from None
 
 
 def _joined_target(target: str, reference: str) -> str:

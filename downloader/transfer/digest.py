@@ -58,7 +58,7 @@ def new_hash(algorithm: str) -> Hash:
     """A hash function of its own, by name.
 
     Raises:
-        UsageError: Its package is not installed, or the name unknown.
+        UsageError: Its package is not installed, or this system does not have it.
     """
     try:
         match algorithm:
@@ -75,11 +75,14 @@ def new_hash(algorithm: str) -> Hash:
             case digests.NONE:
                 return _NoHash()
             case _:
-                pass
-    except ImportError:
+                import hashlib
+
+                # Not for security: systems that allow no md5 for that allow it for this.
+                return hashlib.new(algorithm, usedforsecurity=False)
+    except (ImportError, ValueError):
         pass
     raise UsageError(
-        f"--hash {algorithm}: its package is not installed; "
+        f"the digest {algorithm} cannot be computed here: its package is not installed; "
         "pip install 'downloader-engine[hash]', or take sha256"
     )
 

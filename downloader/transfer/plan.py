@@ -27,7 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         http_version: The newest HTTP to speak where a server and a driver can: 1, 2 or 3.
         segments: How many connections one large file may have.
         min_segment_bytes: No connection is begun for less of a file.
-        hash: What files are hashed with that no sha256 is wanted of.
+        hash: What files without a checksum are hashed with.
         is_durable: True if a file must be on the disk before it gets its name.
     """
 

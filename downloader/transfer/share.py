@@ -59,7 +59,7 @@ class Share:
             max(1, plan.segments),
             plan.min_segment_bytes,
             MOST_SPANS,
-            hashes=part.algorithm == digests.SHA256 and plan.segments > 1,
+            hashes=part.algorithm not in digests.QUICK and plan.segments > 1,
         )
         # Against a claim by the thread that waits for the rest, after the attempt's end.
         self._lock = threading.Lock()

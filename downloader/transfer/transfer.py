@@ -141,7 +141,7 @@ class Transfer:
         self._part = PartFile(
             folder,
             attempt.path,
-            plan.hash if attempt.checksum is None else digests.SHA256,
+            digests.algorithm_for(attempt.checksum, plan.hash),
         )
         self._take = take
         self._tell = tell

@@ -147,7 +147,7 @@ class TestIntended:
             settle(intended._replace(checksum=SUM), PLAIN, SUM).action is Action.ADOPT
         )
         assert settle(intended._replace(checksum=OTHER), PLAIN, SUM) == Decision(
-            Action.FETCH, "has another sha256 than asked for"
+            Action.FETCH, "has another checksum than asked for"
         )
         assert settle(intended, PLAIN, None) == Decision(Action.FETCH, "cannot be read")
 
@@ -247,7 +247,15 @@ class TestOtherDigests:
         assert examined_by(wanted) == "sha256"
         assert after(wanted).action is Action.EXAMINE
         assert settle(wanted, PLAIN, SUM).action is Action.SKIP
-        assert settle(wanted, PLAIN, OTHER).why == "has another sha256 than asked for"
+        assert settle(wanted, PLAIN, OTHER).why == "has another checksum than asked for"
+
+    def test_a_wanted_checksum_is_looked_for_by_its_own_algorithm(self):
+        wanted = case(record=RECORD, checksum="md5:ab")
+
+        assert examined_by(wanted) == "md5"
+        assert after(wanted).action is Action.EXAMINE
+        assert settle(wanted, PLAIN, "md5:ab").action is Action.SKIP
+        assert settle(wanted, PLAIN, "md5:cd").action is Action.FETCH
 
     def test_damage_is_told_by_what_was_recorded(self):
         verifies = Wishes(verifies=True)
