@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from downloader.errors import InvalidSettings
@@ -37,11 +38,23 @@ def expand(option: Option, value: object) -> object:
     return value
 
 
+class HostTable(NamedTuple):
+    """What a host's table says.
+
+    Attributes:
+        headers: Further headers for it.
+        allows_http: True if secret ones may be sent unencrypted.
+    """
+
+    headers: Headers
+    allows_http: bool
+
+
 class File(NamedTuple):
     """What one configuration file sets, not yet checked but for the host tables."""
 
     given: dict[str, Given]
-    hosts: dict[str, Headers]
+    hosts: dict[str, HostTable]
 
 
 _NOTHING = File({}, {})
@@ -211,36 +224,53 @@ _HOST = lazy(
 )
 
 
-def _host_tables(document: Mapping[str, object], path: str) -> dict[str, Headers]:
-    """The headers by host, of a file's `[host."name"]` tables."""
+def _host_tables(document: Mapping[str, object], path: str) -> dict[str, HostTable]:
+    """A file's `[host."name"]` tables, by host."""
     tables = document.get("host", {})
     if not isinstance(tables, dict):
         raise InvalidSettings(f'{path}: host must be tables: [host."example.org"]')
-    lines = {
-        host: _table_lines(table, f'{path}: [host."{host}"]')
+    checked = {
+        host: _checked_table(table, f'{path}: [host."{host}"]')
         for host, table in tables.items()
     }
-    return check_hosts(lines, f"{path}: host")
+    lines = {host: table.get("headers", []) for host, table in checked.items()}
+    allow_http = [host for host, table in checked.items() if table.get("allow_http")]
+    return check_tables(lines, allow_http, f"{path}: host")
 
 
-def _table_lines(table: object, where: str) -> object:
+_HOST_KEYS = ("headers", "allow_http")
+
+
+def _checked_table(table: object, where: str) -> dict[str, object]:
     if not isinstance(table, dict):
         raise InvalidSettings(f"{where}: must be a table with the key headers")
     for key in table:
-        if key != "headers":
-            near = closest(key, ("headers",))
-            raise InvalidSettings(f"{where}: {key}: only headers can be set here{near}")
-    return table.get("headers", [])
+        if key not in _HOST_KEYS:
+            near = closest(key, _HOST_KEYS)
+            raise InvalidSettings(
+                f"{where}: {key}: only headers and allow_http can be set here{near}"
+            )
+    if not isinstance(table.get("allow_http", False), bool):
+        raise InvalidSettings(f"{where}: allow_http: must be true or false")
+    return table
 
 
-def check_hosts(headers: object, where: str) -> dict[str, Headers]:
-    """Headers by host, as a library's caller gives them, checked and in their final form."""
+def check_tables(
+    headers: object, allow_http: object, where: str
+) -> dict[str, HostTable]:
+    """Headers by host and the hosts that may have secret ones over http, checked."""
+    if isinstance(allow_http, str) or not isinstance(allow_http, Iterable):
+        raise InvalidSettings("allow_http: must be a list of hosts")
     if not hasattr(headers, "items"):
         raise InvalidSettings(f"{where}: must be a mapping from host to headers")
-    return {
+    allowed = {_host(host, "allow_http") for host in allow_http}
+    by_host = {
         _host(host, where): _headers_of(lines, f"{where} {host!r}")
         for host, lines in headers.items()
     }
+    if strange := allowed - by_host.keys():
+        raise InvalidSettings(f"allow_http: {min(strange)!r} has no headers of its own")
+    return {host: HostTable(lines, host in allowed) for host, lines in by_host.items()}
 
 
 def _host(host: object, where: str) -> str:

@@ -127,6 +127,7 @@ def make_plan(settings: Settings, root: str, first: Entry) -> Plan:
             sensitive=sensitive,
             sensitive_origin=urls.parse(first.url).origin,
             by_host=settings.host_headers,
+            allow_http=settings.allow_http,
             netrc=read_netrc() if settings.netrc else {},
         ),
         timeout_seconds=settings.timeout,

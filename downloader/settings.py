@@ -15,7 +15,8 @@ import msgspec
 from downloader.config_files import (
     Given,
     Headers,
-    check_hosts,
+    HostTable,
+    check_tables,
     expand,
     read_found_file,
     read_named_file,
@@ -64,7 +65,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         deadline: Seconds that the run may take; None for any.
         report: A path, `-` for standard output, or None for no report.
         worker_losses: How often an attempt may lose its worker before it fails.
-        host_headers: Further headers by lower-case `name` or `name:port`.
+        host_headers: Further headers by lower-case `name` or `name:port`; secret ones go
+            out over https only.
+        allow_http: The names in `host_headers` whose secret ones go over http too.
     """
 
     output: str = _default("output")
@@ -110,6 +113,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_redirects: int = _default("max_redirects")
     worker_losses: int = _default("worker_losses")
     host_headers: dict[str, Headers] = {}
+    allow_http: frozenset[str] = frozenset()
     proxies: dict[str, str] = {}
 
     @classmethod
@@ -127,7 +131,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InvalidSettings: A value cannot be used, or a name is unknown.
         """
-        hosts = check_hosts(values.pop("host_headers", {}), "host_headers")
+        hosts = check_tables(
+            values.pop("host_headers", {}), values.pop("allow_http", ()), "host_headers"
+        )
         for name in values:
             if name not in BY_NAME:
                 near = closest(name, BY_NAME)
@@ -245,7 +251,7 @@ def _shown(option: Option, value: object) -> str:
 
 def _finish(
     given: dict[str, object],
-    hosts: dict[str, Headers],
+    hosts: dict[str, HostTable],
     environ: Mapping[str, str],
 ) -> Settings:
     if given.get("quiet") and given.get("verbose"):
@@ -261,8 +267,12 @@ def _finish(
     # An empty one has done its work: nothing, not even the environment, names a proxy.
     given["proxy"] = given.get("proxy") or None
     # Every value has been checked against its option, which has its field's type.
-    values: dict[str, Any] = {**given, "host_headers": hosts, "proxies": proxies}
-    return Settings(**values)
+    values: dict[str, Any] = {**given, "proxies": proxies}
+    return Settings(
+        **values,
+        host_headers={host: table.headers for host, table in hosts.items()},
+        allow_http=frozenset(host for host in hosts if hosts[host].allows_http),
+    )
 
 
 def _proxies(proxy: object, environ: Mapping[str, str]) -> dict[str, str]:

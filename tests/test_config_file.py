@@ -41,8 +41,8 @@ def test_the_whole_file_loaded_gives_the_defaults(workdir):
     assert load({}, {}, workdir, str(FILE)) == Settings()
 
 
-def test_every_option_is_a_field_and_every_field_but_two_is_an_option():
-    derived = {"host_headers", "proxies"}
+def test_every_option_is_a_field_and_every_other_field_is_an_option():
+    derived = {"allow_http", "host_headers", "proxies"}
 
     assert set(Settings.__struct_fields__) - derived == set(BY_NAME)
 

@@ -355,11 +355,15 @@ def test_a_hosts_table_is_known_as_its_urls_are(given, known):
 def test_the_host_tables_of_both_files_hold_and_the_named_file_goes_first(
     named, users_own
 ):
-    users_own("[host.a]\nheaders = ['X: user']\n[host.b]\nheaders = ['X: user']")
+    users_own(
+        "[host.a]\nheaders = ['X: user']\nallow_http = true\n"
+        "[host.b]\nheaders = ['X: user']\nallow_http = true"
+    )
 
     settings = loaded(path=named("[host.b]\nheaders = ['X: named']"))
 
     assert settings.host_headers == {"a": (("X", "user"),), "b": (("X", "named"),)}
+    assert settings.allow_http == {"a"}
 
 
 @pytest.mark.parametrize("host", ["", "a b", "http://a", "a:0", "a:65536", "a/b", "ü"])
@@ -374,6 +378,7 @@ def test_a_host_table_with_an_impossible_name_is_an_error(named, host):
         "[host]\na = 1",
         "[host.a]\nheader = ['A: b']",
         "[host.a]\nheaders = 1",
+        "[host.a]\nallow_http = 'yes'",
     ],
 )
 def test_a_malformed_host_table_is_an_error(named, text):
@@ -460,6 +465,15 @@ def test_make_takes_headers_by_host():
 
     assert settings.host_headers == {"a.example": (("X", "y"),)}
     assert "host_headers" in refusal(host_headers=["a"])
+
+
+def test_make_takes_the_hosts_that_may_have_secrets_over_http():
+    hosts = {"A.example": {"X": "y"}, "[::1]": {"X": "y"}}
+    settings = Settings.make({}, host_headers=hosts, allow_http=["a.EXAMPLE", "[::1]"])
+
+    assert settings.allow_http == {"a.example", "::1"}
+    for wrong in ("a.example", 1, ["b.example"], ["a b"]):
+        assert "allow_http" in refusal(host_headers=hosts, allow_http=wrong)
 
 
 @pytest.mark.parametrize(

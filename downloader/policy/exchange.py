@@ -406,6 +406,11 @@ class Exchange:
             return Failure(ErrorKind.PROTOCOL, "the server sends no ranges of the file")
         return begin_again("the file changed while parts of it were fetched")
 
+    @property
+    def withheld(self) -> str | None:
+        """A note on secret fields that the last request went without."""
+        return headers.withheld(self._rules, self.url) if self._rules.by_host else None
+
     def judge_digest(self, digest: str, *, is_pieced: bool) -> Failure | None:
         """What is wrong with the file's digest; None if it is wanted like that.
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Fields that may open a door or mislead a virtual host: they go to one origin only.
 SENSITIVE = frozenset({"authorization", "cookie", "proxy-authorization", "host"})
 
+# By their names these open a door, whichever server reads them: X-Api-Key, PRIVATE-TOKEN.
+_SECRET = lazy(
+    r"auth|cookie|credential|key|passw|secret|session|signature|token", re.IGNORECASE
+)
 # Longer numbers overflow what files can hold: 18 digits are 888 PiB.
 _MOST_DIGITS = 18
 # RFC 9110 §8.8.2.2 asks for "well after"; a minute leaves room for clocks that disagree.
@@ -39,6 +43,7 @@ class HeaderRules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         sensitive: Fields that only `sensitive_origin` gets.
         sensitive_origin: The origin of the list's first URL.
         by_host: Fields for one host, by name or by name and port.
+        allow_http: The names in `by_host` whose secret fields may go out unencrypted.
         netrc: `user:password` by host name, from the user's netrc file.
     """
 
@@ -46,6 +51,7 @@ class HeaderRules(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     sensitive: Pairs = ()
     sensitive_origin: str | None = None
     by_host: dict[str, Pairs] = {}
+    allow_http: frozenset[str] = frozenset()
     netrc: dict[str, str] = {}
 
 
@@ -101,8 +107,32 @@ def _for_server(
     if rules.by_host:
         for name in (host, host_key):
             own = rules.by_host.get(name, ())
+            if not _may_be_secret(rules, name, origin):
+                own = tuple(pair for pair in own if not _SECRET.search(pair[0]))
             _add(fields, split(own)[0] if is_exposed else own)
     return MappingProxyType(dict(fields.values()))
+
+
+def _may_be_secret(rules: HeaderRules, name: str, origin: str) -> bool:
+    """True if the secret fields of a host's table may be sent to this origin."""
+    return origin.startswith("https:") or name in rules.allow_http
+
+
+def withheld(rules: HeaderRules, url: Url) -> str | None:
+    """A note on the fields that a host's table has and that this URL's request lacks."""
+    names = [
+        field
+        for name in (url.host, url.host_key)
+        if not _may_be_secret(rules, name, url.origin)
+        for field, _ in rules.by_host.get(name, ())
+        if _SECRET.search(field)
+    ]
+    if not names:
+        return None
+    return (
+        f"{', '.join(dict.fromkeys(names))} of the host's table was not sent, as the URL "
+        "is http: use https, or set allow_http = true in the table"
+    )
 
 
 def basic(credentials: str) -> str:

@@ -648,6 +648,10 @@ class Transfer:
     ) -> AttemptResult:
         # An answer that cannot be trusted has no status; not every library even reads it.
         is_malformed = failure is not None and failure.kind == ErrorKind.PROTOCOL
+        withheld = self._exchange.withheld
+        if withheld and failure is not None and failure.kind.startswith("http_"):
+            detail = f"{failure.detail}; {withheld}"
+            failure = msgspec.structs.replace(failure, detail=detail)
         return AttemptResult(
             self._attempt.id,
             saved,
@@ -660,7 +664,7 @@ class Transfer:
             partial,
             self._has_helped,
             self.patience.phases(time.monotonic(), self._part.hash_seconds),
-            self._note,
+            "; ".join(filter(None, (self._note, withheld))) or None,
         )
 
 

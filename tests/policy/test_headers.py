@@ -73,7 +73,7 @@ class TestForHop:
     def test_cookies_are_joined_their_own_way(self) -> None:
         rules = HeaderRules(by_host={"a.test": (("Cookie", "a=1"), ("Cookie", "b=2"))})
 
-        assert sent("http://a.test/", rules)["Cookie"] == "a=1; b=2"
+        assert sent("https://a.test/", rules)["Cookie"] == "a=1; b=2"
 
     @pytest.mark.parametrize(
         ("url", "is_sent"),
@@ -130,7 +130,7 @@ class TestForHop:
     ) -> None:
         own = (("Authorization", "Bearer s"), ("X-K", "1"))
         fields = headers.for_hop(
-            HeaderRules(by_host={"a.test": own}),
+            HeaderRules(by_host={"a.test": own}, allow_http=frozenset({"a.test"})),
             parse(url),
             home=home,
             hops=hops,
@@ -140,15 +140,59 @@ class TestForHop:
         assert ("Authorization" in fields) is is_sent
         assert fields["X-K"] == "1"
 
+    SECRETS = (
+        *("Authorization", "cookie", "Proxy-Authorization", "X-Api-Key", "X-API-KEY"),
+        *("PRIVATE-TOKEN", "X-Amz-Security-Token", "X-Auth", "X-Session-Id"),
+    )
+
+    @pytest.mark.parametrize("name", SECRETS)
+    def test_a_secret_of_a_host_table_goes_out_unencrypted_only_if_allowed(
+        self, name: str
+    ) -> None:
+        tables = {"a.test": ((name, "s"), ("X-Open", "1")), "a.test:81": ((name, "t"),)}
+        rules = HeaderRules(by_host=tables)
+        allowed = HeaderRules(by_host=tables, allow_http=frozenset({"a.test"}))
+
+        assert sent("https://a.test/", rules)[name] == "s"
+        assert sent("http://a.test/", allowed)[name] == "s"
+        assert sent("http://a.test:81/", allowed)[name] == "s"
+        assert name not in sent("http://a.test/", rules)
+        assert sent("http://a.test/", rules)["X-Open"] == "1"
+
+    @pytest.mark.parametrize("name", ["Host", "Accept", "Referer", "X-K"])
+    def test_other_fields_of_a_host_table_go_out_unencrypted(self, name: str) -> None:
+        rules = HeaderRules(by_host={"a.test": ((name, "x"),)})
+
+        assert sent("http://a.test/", rules)[name] == "x"
+        assert headers.withheld(rules, parse("http://a.test/")) is None
+
+    def test_what_a_table_withholds_leaves_a_lines_own_credentials(self) -> None:
+        rules = HeaderRules(by_host={"a.test": (("Authorization", "Bearer s"),)})
+        fields = sent("http://a.test/", rules, credentials="me:pw")
+
+        assert fields["Authorization"].startswith("Basic ")
+
+    def test_what_was_withheld_is_named(self) -> None:
+        pairs = (("Cookie", "a"), ("Cookie", "b"), ("X-Token", "c"), ("X-K", "d"))
+        rules = HeaderRules(by_host={"a.test": pairs, "b.test": pairs})
+
+        note = headers.withheld(rules, parse("http://a.test/"))
+
+        assert note is not None
+        assert note.startswith("Cookie, X-Token of the host's table was not sent")
+        assert "set allow_http = true in the table" in note
+        assert headers.withheld(rules, parse("https://a.test/")) is None
+        assert headers.withheld(rules, parse("http://c.test/")) is None
+
     def test_host_table_replaces_common_and_sensitive_fields(self) -> None:
         rules = HeaderRules(
             common=(("X-K", "common"),),
             sensitive=(("Cookie", "run"),),
-            sensitive_origin="http://a.test:80",
+            sensitive_origin="https://a.test:443",
             by_host={"a.test": (("x-k", "host"), ("cookie", "host"))},
         )
 
-        fields = sent("http://a.test/", rules)
+        fields = sent("https://a.test/", rules)
 
         assert (fields["x-k"], fields["cookie"]) == ("host", "host")
         assert not {"X-K", "Cookie"} & fields.keys()

@@ -742,6 +742,28 @@ def test_a_wait_for_the_rate_is_not_taken_for_silence(odd, tmp_path):
 # Who gets which headers
 
 
+@every_strategy
+def test_a_hosts_own_secrets_go_over_http_only_if_allowed(odd, tmp_path, name):
+    here, there = f"127.0.0.1:{odd.port}", f"localhost:{odd.port}"
+    secret = ["Authorization: Bearer s3cret", "X-Open: yes"]
+    rows = fetch(
+        [odd.url("/redirect-cross/ok/7"), elsewhere(odd, "/status/403")],
+        strategy=name,
+        output=tmp_path,
+        host_headers={here: secret, there: secret},
+        allow_http=[here],
+    )
+
+    (fields,) = sent(odd, "/redirect-cross/ok/7")
+    assert fields["authorization"] == "Bearer s3cret"
+    for path in ("/ok/7", "/status/403"):
+        (fields,) = sent(odd, path)
+        assert "authorization" not in fields
+        assert fields["x-open"] == "yes"
+    for row in rows:
+        assert "Authorization of the host's table was not sent" in row.detail
+
+
 def sent(odd, path):
     """The header fields of each request for a path."""
     return [fields for target, fields in odd.requests if target == path]
@@ -775,6 +797,7 @@ def test_a_hosts_own_headers_reach_that_host_only(odd, tmp_path, name):
         strategy=name,
         output=tmp_path,
         host_headers={f"localhost:{odd.port}": ["Authorization: Bearer there"]},
+        allow_http=[f"localhost:{odd.port}"],
     )
 
     assert "authorization" not in sent(odd, "/redirect-cross/ok/7")[0]
