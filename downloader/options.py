@@ -447,8 +447,8 @@ OPTIONS: tuple[Option, ...] = (
         "block_private",
         "bool",
         default=False,
-        purpose="connect to public addresses only, also after a redirect: never to this "
-        "machine or its network",
+        purpose="connect to public addresses of other machines only, also after a redirect: "
+        "never to this machine, by any of its addresses, or its network",
         flags=("--block-private",),
         is_guard=True,
     ),

@@ -1,5 +1,11 @@
 """Bounds on a run: failures, time, hosts that are down, addresses."""
 
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sys
 from concurrent.futures import Future
 
 import pytest
@@ -9,7 +15,7 @@ from downloader import InvalidSettings, fetch
 from downloader.cli import main
 from downloader.policy import addresses, breaker
 from downloader.strategies.contract import NAMES
-from downloader.transfer.engine import Engine
+from downloader.transfer import engine
 
 pytestmark = pytest.mark.usefixtures("workdir")
 every_strategy = pytest.mark.parametrize("strategy", NAMES)
@@ -101,12 +107,12 @@ def test_only_public_addresses_are_connected_to(odd, strategy):
 def test_the_address_that_curl_has_connected_to_is_looked_at_too(odd, monkeypatch):
     """Its own look-up, after it has forgotten ours, may have found another one."""
 
-    def rebound(engine, host, port):
+    def rebound(_engine, host, port):
         told = Future()
         told.set_result([f"+{host}:{port}:127.0.0.1"])
         return told
 
-    monkeypatch.setattr(Engine, "addresses", rebound)
+    monkeypatch.setattr(engine.Engine, "addresses", rebound)
     url = odd.url("/ok/10").replace("127.0.0.1", "rebound.test")
     (row,) = fetch([url], strategy="curl", block_private=True)
 
@@ -117,6 +123,7 @@ def test_the_address_that_curl_has_connected_to_is_looked_at_too(odd, monkeypatc
 @pytest.mark.parametrize("strategy", ["serial", "threads", "asyncio"])
 def test_a_redirect_leads_to_no_other_address_either(odd, monkeypatch, strategy):
     monkeypatch.setattr(addresses, "is_public", lambda address: address != "127.0.0.2")
+    monkeypatch.setattr(engine, "_is_own", lambda _address: False)
     target = f"http%3A%2F%2F127.0.0.2%3A{odd.port}%2Fok%2F1"
     report = fetch(
         [odd.url(f"redirect-to/{target}")], strategy=strategy, block_private=True
@@ -124,6 +131,67 @@ def test_a_redirect_leads_to_no_other_address_either(odd, monkeypatch, strategy)
 
     assert errors(report) == ["blocked"]
     assert "/ok/1" not in odd.hits
+
+
+# A machine of its own, as far as addresses go: nothing leaves it, and it ends with its child.
+OWN_MACHINE = """
+ip link set lo up
+ip addr add 93.184.216.34/32 dev lo && ip addr add 93.184.216.35/32 dev lo
+ip addr add 2606:2800:220:1::1/128 dev lo nodad
+echo '93.184.216.35 own.test' > hosts && mount --bind hosts /etc/hosts
+exec "$0" -c "$1"
+"""
+ON_IT = """
+import socket
+from downloader import fetch
+
+server = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+hosts = ("93.184.216.34", "93.184.216.35", "own.test", "[2606:2800:220:1::1]")
+urls = [f"http://{host}:{server.getsockname()[1]}/" for host in (*hosts, "[::ffff:5db8:d822]")]
+for strategy in ("threads", "asyncio", "curl"):
+    rows = fetch(urls, strategy=strategy, block_private=True, output=strategy)
+    print(*{(row.error, row.attempts) for row in rows})
+server.settimeout(0)
+try:
+    print("reached from", server.accept()[1])
+except BlockingIOError:
+    pass
+"""
+
+
+@pytest.mark.skipif(
+    os.name != "posix"
+    or os.geteuid() != 0
+    or None in {shutil.which("unshare"), shutil.which("ip")},
+    reason="needs root, unshare and ip, to give itself public addresses",
+)
+def test_public_addresses_of_this_machine_are_not_connected_to(workdir):
+    done = subprocess.run(
+        ["unshare", "-n", "-m", "sh", "-ec", OWN_MACHINE, sys.executable, ON_IT],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stdout.splitlines() == ["('blocked', 1)"] * 3, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "is_own"),
+    [("127.0.0.1", True), ("::1", True), ("93.184.216.34", False), ("2606::1", False)],
+)
+def test_an_address_is_told_to_be_this_machines_own(address, is_own):
+    assert engine._is_own(address) is is_own
+
+
+def test_an_address_counts_as_own_where_it_cannot_be_found_out(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+
+    assert engine._is_own("93.184.216.34")
 
 
 def test_a_proxy_cannot_keep_to_addresses(monkeypatch):

@@ -45,13 +45,19 @@ _NOT_PUBLIC_6 = tuple(
 _CARRIERS = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
 
 
+def meant(text: str) -> IPv4Address | IPv6Address:
+    """The address that a text, as a socket writes it, stands for."""
+    address = ip_address(text.partition("%")[0])
+    if any(address in carrier for carrier in _CARRIERS):
+        return IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
 def is_public(text: str) -> bool:
     """True if an address, as a socket writes it, belongs to the public internet."""
-    address = ip_address(text.partition("%")[0])
+    address = meant(text)
     if isinstance(address, IPv6Address):
-        if not any(address in carrier for carrier in _CARRIERS):
-            return _is_public_6(address)
-        address = IPv4Address(int(address) & 0xFFFFFFFF)
+        return _is_public_6(address)
     return not any(address in network for network in _NOT_PUBLIC_4)
 
 

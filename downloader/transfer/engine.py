@@ -61,9 +61,7 @@ class Engine:
         """
         if not self.plan.blocks_private:
             return addresses
-        from downloader.policy.addresses import is_public
-
-        public = [address for address in addresses if is_public(address)]
+        public = [address for address in addresses if _is_elsewhere(address)]
         if addresses and not public:
             raise faults.private(host, addresses[0])
         return public
@@ -132,3 +130,31 @@ class Engine:
         """Let go of the threads."""
         if "resolver" in self.__dict__:
             self.resolver.close()
+
+
+def _is_elsewhere(text: str) -> bool:
+    """True if an address is a public one, and none of this machine."""
+    from downloader.policy.addresses import is_public, meant
+
+    return is_public(text) and not _is_own(str(meant(text)))
+
+
+def _is_own(address: str) -> bool:
+    """True if an interface of this machine has the address: only such can be bound to.
+
+    Where the system lets any be bound to (`net.ipv4.ip_nonlocal_bind`), and where this
+    cannot be found out, all count as its own.
+    """
+    import errno
+    import socket
+
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return error.errno not in {
+            errno.EADDRNOTAVAIL,
+            getattr(errno, "WSAEADDRNOTAVAIL", errno.EADDRNOTAVAIL),
+        }
+    return True

@@ -49,9 +49,12 @@ def too_long() -> TransportError:
 
 
 def private(host: str, address: str) -> TransportError:
-    """No address of the host is a public one, and others are not connected to."""
+    """No address of the host is a public one of another machine."""
     what = "is" if host.strip("[]") == address else f"is {address},"
-    text = f"{host} {what} no public address (--block-private)"
+    text = (
+        f"{host} {what} no public address of another machine (--block-private refuses "
+        "private ones, and this machine's own)"
+    )
     return TransportError(ErrorKind.BLOCKED, text)
 
 

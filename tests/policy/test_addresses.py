@@ -1,6 +1,6 @@
 import pytest
 
-from downloader.policy.addresses import is_public
+from downloader.policy.addresses import is_public, meant
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,17 @@ def test_public(address):
 )
 def test_not_public(address):
     assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("1.1.1.1", "1.1.1.1"),
+        ("::ffff:1.1.1.1", "1.1.1.1"),
+        ("64:ff9b::101:101", "1.1.1.1"),
+        ("2606:4700:0::1111", "2606:4700::1111"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_an_address_that_stands_for_another_means_that(text, address):
+    assert str(meant(text)) == address
