@@ -108,7 +108,7 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         seq: Its row in the report, counted from 0 in the list's order.
-        line: The trimmed line as it stands, a password in it replaced.
+        line: The URL as it stands in its line, a password in it replaced.
         url: The URL to send, without user name, password or fragment.
         identity: The URL's normal form, the same for every spelling of it.
         host: Lower-case host name plus port, the unit of politeness.
@@ -307,7 +307,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     Attributes:
         seq: The row's number, from 0.
-        url: The trimmed line as it stands, a password in it replaced.
+        url: The URL as it stands in its line, a password in it replaced; of a line that was
+            refused all of it.
         path: Relative to the output folder; None on failure.
         bytes: The file's size; 0 on failure.
         attempts: Tries made; 0 if none was needed or possible.

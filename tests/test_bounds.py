@@ -149,7 +149,7 @@ server = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=Tr
 hosts = ("93.184.216.34", "93.184.216.35", "own.test", "[2606:2800:220:1::1]")
 urls = [f"http://{host}:{server.getsockname()[1]}/" for host in (*hosts, "[::ffff:5db8:d822]")]
 for strategy in ("threads", "asyncio", "curl"):
-    rows = fetch(urls, strategy=strategy, block_private=True, output=strategy)
+    rows = fetch(urls, strategy=strategy, block_private=True, output=strategy, timeout=3)
     print(*{(row.error, row.attempts) for row in rows})
 server.settimeout(0)
 try:

@@ -8,6 +8,7 @@ import hashlib
 import os
 
 import pytest
+from odd_exchange import body
 
 from downloader import fetch
 from downloader import session as session_module
@@ -56,6 +57,16 @@ def test_what_it_had_finished_is_taken_up_and_not_fetched_again(odd):
         with open(f"downloads/{row.path}", "rb") as stream:
             assert hashlib.sha256(stream.read()).hexdigest() == row.sha256
     assert [row.status for row in fetch([odd.url("ok/1000")])] == ["skipped"]
+
+
+def test_what_it_had_finished_is_compared_with_its_checksum(odd):
+    good = hashlib.md5(body("/ok/1000", 1000)).hexdigest()
+    lines = [f"{odd.url('ok/1000')} md5={good}", f"{odd.url('ok/1001')} md5={good}"]
+    right, wrong = fetch(lines, strategy="serial")
+
+    assert (right.error, right.digest) == (None, f"md5:{good}")
+    assert wrong.error == "checksum"
+    assert odd.hits["/ok/1000"] == 1
 
 
 def test_a_file_that_stood_there_before_is_not_taken_for_its_work(odd):

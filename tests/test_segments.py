@@ -255,12 +255,12 @@ def test_a_file_that_changes_meanwhile_is_begun_again(k):
 
 def test_a_wanted_checksum_is_enforced():
     path = f"/steady/{KIB}"
-    wanted = hashlib.sha256(body(f"{path}#1", SIZE)).hexdigest()
+    wanted = hashlib.sha512(body(f"{path}#1", SIZE)).hexdigest()
 
     def check(odd, strategy):
         odd.release()
-        right = f"{odd.url(path)} sha256={wanted}"
-        wrong = f"{odd.url(path)}?wrong sha256={'0' * 64}"
+        right = f"{odd.url(path)} sha512={wanted}"
+        wrong = f"{odd.url(path)}?wrong md5={'0' * 32}"
         rows = fetch([right, wrong], **options(strategy))
 
         assert [row.error for row in rows] == [None, "checksum"]

@@ -13,6 +13,7 @@ from strategy_rig import wait_until
 
 from downloader import DownloaderError, Request, Settings, UsageError, fetch
 from downloader import manifest as manifest_module
+from downloader.api import run_list
 from downloader.errors import DiskError, ManifestError, StrategyUnavailable
 from downloader.models import Status
 from downloader.progress import Silent
@@ -147,6 +148,35 @@ def test_an_unknown_strategy_is_refused():
 
 
 # The rows
+
+
+@STRATEGIES
+def test_every_line_of_a_dirty_list_has_one_row(odd, workdir, strategy):
+    taken = ["<{}>", '"{}",', "- {}", "{}\u200b", "\ufeff{}", "“{}”", "{} # why", "{},"]
+    refused = {
+        "{0} {0}": "two URLs",
+        "{}\tmore": "TSV",
+        "1,{}": "CSV",
+        '"url": "{}"': "JSON",
+        "  out=name {}": "an aria2 option",
+        "{} more": "no checksum",
+        "{} crc32=12345678": "no checksum",
+        "wget {}": "in front of its URL",
+    }
+    lines = [
+        line.format(odd.url(f"ok/{number}"))
+        for number, line in enumerate([*taken, *refused], 1)
+    ]
+    (workdir / "list").write_text("\n# mine\n\u200b\n".join(lines), encoding="utf-8")
+    report = run_list(("list",), Settings.make(strategy=strategy), Silent())
+
+    urls = [odd.url(f"ok/{number}") for number in range(1, len(taken) + 1)]
+    rows = list(report)
+    assert [row.url for row in rows if row.error is None] == urls
+    assert odd.hits == {f"/ok/{number}": 1 for number in range(1, len(taken) + 1)}
+    for row, said in zip(rows[len(taken) :], refused.values(), strict=True):
+        assert row.error == "invalid_url"
+        assert said in row.detail
 
 
 @STRATEGIES

@@ -170,6 +170,14 @@ def test_lists_and_urls_may_be_mixed_and_keep_their_order(written):
     ]
 
 
+def test_every_list_may_begin_with_a_mark_and_have_more_amid_it(written):
+    one = written(b"\xef\xbb\xbfhttp://h/1\n\xef\xbb\xbf# mine\n", "one")
+    two = written("\ufeffhttp://h/2\n\u200b\n".encode("utf-16-le"), "two")
+    three = written("\ufeff\u200ehttp://h/3\u2060\n".encode(), "three")
+
+    assert urls_of(one, two, three) == ["http://h/1", "http://h/2", "http://h/3"]
+
+
 def test_bad_lines_are_no_business_of_a_list(written):
     path = written(b"ftp://h/a\nnonsense\ncaf\xe9\n")
 
