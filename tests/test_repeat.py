@@ -224,7 +224,6 @@ BAD = "0" * 64
 
 # Each with the size of the file that it is asked of.
 KINDS = dict(enumerate(("sha512", "sha384", "sha256", "blake3", "sha1", "md5"), 10))
-kinds = pytest.mark.parametrize("size", KINDS, ids=list(KINDS.values()))
 
 
 def digits(size, kind):
@@ -252,31 +251,44 @@ def test_every_checksum_is_enforced_whatever_hashes_the_other_files(odd, strateg
     assert odd.hits.total() == 12
 
 
-@kinds
+def asked(odd, sep, others=0):
+    """Lines that ask each file for its checksum, or for that of another file."""
+    return [
+        f"{odd.url(f'ok/{size}')} {kind}{sep}{digits(size + others, kind)}"
+        for size, kind in KINDS.items()
+    ]
+
+
+def are_told(reports):
+    return all(
+        f"its {kind} is {digits(size, kind)}, {digits(size + 1, kind)} was"
+        in row.detail
+        for (size, kind), row in zip(KINDS.items(), reports, strict=True)
+    )
+
+
 @pytest.mark.parametrize("hash", ["sha256", "xxh3", "none"])
-def test_every_checksum_is_enforced_for_a_file_that_is_there(odd, size, hash):
-    url, kind = odd.url(f"ok/{size}"), KINDS[size]
-    fetch([url], hash=hash)
-    (same,) = fetch([f"{url} {kind}={digits(size, kind)}"])
-    (verified,) = fetch([f"{url} {kind}={digits(size, kind)}"], verify=True)
-    wrong, _ = digits(size + 1, kind), odd.hits.clear()
-    (other,) = fetch([f"{url} {kind}={wrong}"])
+def test_every_checksum_is_enforced_for_files_that_are_there(odd, hash):
+    fetch([odd.url(f"ok/{size}") for size in KINDS], hash=hash)
+    same = fetch(asked(odd, "="))
+    verified = fetch(asked(odd, " : "), verify=True)
+    odd.hits.clear()
+    other = fetch(asked(odd, "=", others=1))
 
-    assert (same.status, verified.status) == ("skipped", "skipped")
-    assert other.error == "checksum"
-    assert f"its {kind} is {digits(size, kind)}, {wrong} was asked for" in other.detail
-    assert odd.hits.total() == 1
+    assert rows(same) == rows(verified) == [("skipped", None)] * 6
+    assert rows(other) == [("failed", "checksum")] * 6
+    assert are_told(other)
+    assert odd.hits.total() == 6
 
 
-@kinds
-def test_every_checksum_is_enforced_for_another_line_of_the_url(odd, size):
-    url, kind = odd.url(f"ok/{size}"), KINDS[size]
-    good, wrong = digits(size, kind), digits(size + 1, kind)
-    first, right, other = fetch([url, f"{url} {kind}:{good}", f"{url} {kind}:{wrong}"])
+def test_every_checksum_is_enforced_for_other_lines_of_the_url(odd):
+    urls = [odd.url(f"ok/{size}") for size in KINDS]
+    report = list(fetch([*urls, *asked(odd, ":"), *asked(odd, "=", others=1)]))
 
-    assert (first.error, right.error, other.error) == (None, None, "checksum")
-    assert f"its {kind} is {good}, {wrong} was asked for" in other.detail
-    assert odd.hits.total() == 1
+    assert rows(report[:12]) == [("ok", None)] * 6 + [("skipped", None)] * 6
+    assert rows(report[12:]) == [("failed", "checksum")] * 6
+    assert are_told(report[12:])
+    assert odd.hits.total() == 6
 
 
 def test_a_line_with_something_else_behind_its_url_is_refused(odd, workdir, capsys):

@@ -68,7 +68,8 @@ def read_any(text: str) -> str:
 
 def _algorithm(name: str) -> str | None:
     """An algorithm's name as recorded: `SHA-256` is sha256; None if it is not known."""
-    plain = name.lower().replace("-", "").replace("_", "")
+    # OpenSSL 3 writes SHA2-256.
+    plain = name.lower().replace("sha2-", "sha").replace("-", "").replace("_", "")
     return plain if plain in digests.DIGITS else None
 
 

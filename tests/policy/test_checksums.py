@@ -76,6 +76,7 @@ def test_a_request_needs_a_checksum_of_a_known_form(text):
         f"{SUM.upper()}  ./images/a b.iso\n",
         f"SHA256 (images/a b.iso) = {SUM}",
         f"SHA256(images/a b.iso)= {SUM}",
+        f"SHA2-256(images/a b.iso)= {SUM}",
         f"\\{SUM}  images/a b.iso",
         f"\\SHA256 (images/a b.iso) = {SUM}",
     ],
