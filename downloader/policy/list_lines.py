@@ -1,6 +1,7 @@
 """A line of a URL list: the URL in it, and the checksum behind it.
 
     https://example.org/a.iso sha512=9f86d0…      # a comment
+    https://example.org/a.iso#sha256=9f86d0…
     - <https://example.org/a.iso>
     "https://example.org/a.iso",
 
@@ -34,7 +35,7 @@ _HIDDEN = (
 _EDGES = _BLANKS + _HIDDEN + _JOINERS
 _HIDDEN_WITHIN = lazy(f"[{_HIDDEN}]")
 # Most lines: nothing in them that could be anything but a URL's own.
-_PLAIN = lazy(r"https?://[!#-&(-+\--:=?-Z\[-_a-z{}~]+", re.IGNORECASE)
+_PLAIN = lazy(r"https?://[!$-&(-+\--:=?-Z\[-_a-z{}~]+", re.IGNORECASE)
 _COMMENT = lazy(r"\s#.*", re.DOTALL)
 _BULLET = lazy(r"(?:[-*+•·–—]|[0-9]{1,9}[.)])\s+(?=\S)")
 _WRAPPERS = {
@@ -111,12 +112,22 @@ def _read(line: str) -> tuple[str, str | None]:
     behind = trim(rest[0]) if rest else ""
     if _SECOND_URL.search(text):
         raise ValueError(_TWO_URLS)
+    url = trim(url)
     if not behind:
-        return _checked(trim(url)), None
+        url = _checked(url)
+        return url, _in_fragment(url)
+    url = _checked(url.removesuffix(","))
     checksum = checksums.read(behind)
     if checksum is None:
         raise ValueError(_fault_of_words(text, behind))
-    return _checked(trim(url).removesuffix(",")), checksum
+    if _in_fragment(url) not in {None, checksum}:
+        raise ValueError("has two checksums: give one")
+    return url, checksum
+
+
+def _in_fragment(url: str) -> str | None:
+    """The checksum in a URL's fragment, as package indexes write it (PEP 503)."""
+    return checksums.read(url.partition("#")[2])
 
 
 def _check_markup(text: str) -> None:

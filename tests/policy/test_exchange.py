@@ -61,6 +61,16 @@ def wanting(checksum: str) -> Exchange:
     return Exchange(Attempt(0, URL, "file", checksum=checksum), HeaderRules(), 20)
 
 
+def test_what_a_request_goes_without_is_told() -> None:
+    rules = HeaderRules(by_host={"a.test": (("Cookie", "a=1"),)})
+    talk = Exchange(Attempt(0, "http://a.test/", "file"), rules, 20)
+
+    assert "Cookie" not in talk.request_fields()
+    assert talk.withheld is not None
+    assert talk.withheld.startswith("Cookie of the host's table was not sent")
+    assert wanting("").withheld is None
+
+
 class TestKnown:
     def test_a_known_version_is_asked_about_and_may_be_the_newest(self) -> None:
         talk = known()

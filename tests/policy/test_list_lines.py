@@ -107,6 +107,16 @@ def test_what_looks_like_a_checksum_within_a_url_is_none(url):
     assert read(url) == (url, None)
 
 
+def test_a_fragment_may_be_a_checksum_as_package_indexes_write_it():
+    url = f"{URL}#sha256={HEX}"
+
+    assert read(url) == (url, HEX)
+    assert read(f"<{url}>, SHA-256:{HEX}") == (url, HEX)
+    assert "has two checksums" in refused(f"{url} md5={HEX[:32]}")
+    assert "needs 64 hexadecimal digits" in refused(f"{URL}#sha256=abc")
+    assert read(f"{URL}#part=1") == (f"{URL}#part=1", None)
+
+
 @pytest.mark.parametrize(
     "behind",
     [
