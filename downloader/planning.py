@@ -18,6 +18,7 @@ from downloader.strategies.contract import KINDS, chosen, default_workers
 from downloader.transfer import descriptors
 from downloader.transfer.coding import known_codings
 from downloader.transfer.digest import new_hash
+from downloader.transfer.environment import hidden_variables
 from downloader.transfer.plan import Plan
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def _has_newer_http(name: str) -> bool:
 
 
 def _require_http3() -> None:
-    import pycurl
+    with hidden_variables():
+        import pycurl
 
     if not pycurl.version_info()[4] & pycurl.VERSION_HTTP3:
         raise UsageError(

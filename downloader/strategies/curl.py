@@ -9,10 +9,12 @@ from downloader.errors import StrategyUnavailable
 from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
 from downloader.transfer.engine import Engine
+from downloader.transfer.environment import hidden_variables
 from downloader.transfer.folder import Folder
 
 try:
-    from downloader.transfer.curl_driver import CurlDriver
+    with hidden_variables():
+        from downloader.transfer.curl_driver import CurlDriver
 except ImportError as error:
     raise StrategyUnavailable(
         "the curl strategy needs pycurl: pip install 'downloader-engine[curl]'"

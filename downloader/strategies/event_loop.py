@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from downloader.strategies.results import internal_failure
 from downloader.transfer import descriptors
-from downloader.transfer.aiohttp_driver import AiohttpDriver
 from downloader.transfer.engine import Engine
+from downloader.transfer.environment import hidden_variables
 from downloader.transfer.folder import Folder
+
+with hidden_variables():
+    from downloader.transfer.aiohttp_driver import AiohttpDriver
 
 if TYPE_CHECKING:
     from collections.abc import Callable

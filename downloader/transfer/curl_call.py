@@ -82,7 +82,10 @@ class Call:
             (pycurl.PIPEWAIT, int(http_version > 1)),
             # Ours comes first; its own would be five minutes.
             (pycurl.CONNECTTIMEOUT, int(timeout) + 2),
+            # Set, so that libcurl reads no variable in their place.
             (pycurl.PROXY, ""),
+            (pycurl.NOPROXY, ""),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
             # Lines are looked at once the body begins or the answer ends: calls from C
             # to Python for each of them would cost more than reading them all.
             (pycurl.HEADERFUNCTION, self._lines.append),

@@ -6,6 +6,7 @@ The loop and what it hands out are here; how one handle serves one attempt is in
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from heapq import heappop, heappush
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from downloader.policy.urls import Url
     from downloader.transfer.engine import Engine
     from downloader.transfer.folder import Folder
+
+# Else the first handle does that, when nothing hides variables any more.
+pycurl.global_init(pycurl.GLOBAL_ALL)
 
 _IPV4_PARTS = 4
 T = TypeVar("T")
@@ -57,6 +61,8 @@ class CurlDriver:
         self.multi.setopt(pycurl.M_MAXCONNECTS, most_idle)
         if engine.plan.http_version > 1:
             self.multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
+            # libcurl reads it with each QUIC connection; no option turns that off.
+            os.environ.pop("QLOGDIR", None)
         self.sockets = Sockets(self.multi, self._take_ended)
         self.trust = _Trust(engine)
         self.results: list[AttemptResult] = []

@@ -1,9 +1,13 @@
-"""The one TLS context of a worker; every driver gets the same, so trust is alike."""
+"""The one TLS context of a worker; every driver gets the same, so trust is alike.
+
+Nothing here reads the environment: the settings have read what of it counts.
+"""
 
 from __future__ import annotations
 
 import os
 import ssl
+import sys
 
 
 def make_context(cacert: str | None, *, verifies: bool) -> ssl.SSLContext:
@@ -13,18 +17,15 @@ def make_context(cacert: str | None, *, verifies: bool) -> ssl.SSLContext:
         cacert: A file or folder of certificates to trust instead of the system's.
         verifies: False to take any certificate, for any name.
     """
-    if cacert is not None:
-        is_folder = os.path.isdir(cacert)
-        context = ssl.create_default_context(
-            cafile=None if is_folder else cacert, capath=cacert if is_folder else None
-        )
-    elif _system_has_certificates():
-        context = ssl.create_default_context()
+    # Not ssl.create_default_context, which writes keys to the file that SSLKEYLOGFILE
+    # names and trusts what SSL_CERT_FILE names. It has the same flags.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    if cacert is None and os.name == "nt":
+        context.load_default_certs()  # Windows keeps them in no file
     else:
-        # Some builds for macOS bring none; certifi's then serve, as they do in requests.
-        import certifi
-
-        context = ssl.create_default_context(cafile=certifi.where())
+        context.load_verify_locations(*trusted(cacert))
     if not verifies:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -39,16 +40,13 @@ def trusted(cacert: str | None) -> tuple[str | None, str | None]:
     """
     if cacert is not None:
         return (None, cacert) if os.path.isdir(cacert) else (cacert, None)
-    if _system_has_certificates() and os.name != "nt":
-        paths = ssl.get_default_verify_paths()
-        return paths.cafile, paths.capath
+    paths = ssl.get_default_verify_paths()
+    file, folder = paths.openssl_cafile, paths.openssl_capath
+    has_file = os.path.isfile(file)
+    has_folder = os.path.isdir(folder) and bool(os.listdir(folder))
+    if has_file or has_folder:
+        return file if has_file else None, folder if has_folder else None
+    # Some builds for macOS and Windows bring none; certifi's serve, as in requests.
     import certifi
 
     return certifi.where(), None
-
-
-def _system_has_certificates() -> bool:
-    if os.name == "nt":
-        return True
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile is not None or bool(paths.capath and os.listdir(paths.capath))
