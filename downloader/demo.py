@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from downloader.models import Proxies
 from downloader.site.process import Site, SiteError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run_demo(
     # Only the parent of a demo pays for the engine; the site itself never loads it.
     from downloader.api import run_list
 
-    settings = msgspec.structs.replace(settings, proxy=None, proxies={})
+    settings = msgspec.structs.replace(settings, proxy=None, proxies=Proxies())
     with (
         Site(files=files, seed=seed, latency_seconds=latency_seconds) as site,
         tempfile.TemporaryDirectory(prefix="downloader-demo-") as folder,

@@ -103,6 +103,32 @@ class Known(msgspec.Struct, frozen=True, array_like=True, gc=False):
     url: str
 
 
+class Proxy(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A proxy that somebody named.
+
+    Attributes:
+        url: Its URL, which may hold a user name and a password.
+        source: The flag, variable or file that names it.
+        fault: Why it cannot be used; None if it can.
+    """
+
+    url: str
+    source: str
+    fault: str | None = None
+
+
+class Proxies(msgspec.Struct, frozen=True, array_like=True):
+    """The proxies of a run.
+
+    Attributes:
+        by_scheme: A proxy by `http`, `https` or `all`; empty to go direct.
+        exceptions: The hosts that need none, as NO_PROXY names them.
+    """
+
+    by_scheme: dict[str, Proxy] = {}
+    exceptions: str = ""
+
+
 class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A request that the run has taken in: parsed, named and numbered.
 

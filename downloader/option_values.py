@@ -272,10 +272,15 @@ def _check_proxy(value: object) -> str:
         is_whole = bool(parts.hostname) and parts.port != 0
     except ValueError:
         raise BadValue(wish) from None
-    if parts.scheme not in ("http", "https"):
-        raise BadValue(f"{wish}; only http:// and https:// proxies are supported")
+    if parts.scheme not in ("http", "https", "socks5", "socks5h"):
+        raise BadValue(
+            f"{wish}; only http://, https://, socks5:// and socks5h:// proxies are "
+            "supported"
+        )
     if not is_whole or re.search(r"[\x00-\x20\x7f]", value.strip()):
         raise BadValue(wish)
+    if not str(parts.hostname).isascii():
+        raise BadValue(f"{wish}; write its name in ASCII (xn--...)")
     return value.strip()
 
 

@@ -429,8 +429,8 @@ OPTIONS: tuple[Option, ...] = (
         "proxy",
         "proxy",
         default=None,
-        purpose="send everything through the proxy at URL; auto heeds http_proxy, https_proxy "
-        "and no_proxy, none heeds nothing",
+        purpose="send everything through the proxy at URL (http, https, socks5, socks5h); "
+        "auto heeds http_proxy, https_proxy, all_proxy and no_proxy, none heeds nothing",
         flags=("--proxy",),
         metavar="URL",
         words=("auto",),

@@ -23,6 +23,7 @@ from downloader.config_files import (
     read_user_file,
 )
 from downloader.errors import InvalidSettings
+from downloader.models import Proxies, Proxy
 from downloader.option_values import (
     BadValue,
     check,
@@ -57,8 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         limit_rate: Bytes a second in all; None for no limit.
         proxy: The proxy for everything that was asked for; None leaves it to the
             environment, or stands for none at all.
-        proxies: What comes of that: a proxy by `http`, `https` or `all`, and under
-            `no` the hosts that need none. Empty to go direct.
+        proxies: What comes of that.
         checksums: A file as `sha256sum` and its like write it; None to take any content.
         cacert: A file or folder of authorities; None for the usual ones.
         max_failures: A count, or a share with a per cent sign; None to go on.
@@ -114,7 +114,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     worker_losses: int = _default("worker_losses")
     host_headers: dict[str, Headers] = {}
     allow_http: frozenset[str] = frozenset()
-    proxies: dict[str, str] = {}
+    proxies: Proxies = Proxies()
 
     @classmethod
     def make(
@@ -140,7 +140,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 raise InvalidSettings(f"{name}: no setting has this name{near}")
         given = {name: Given(value, name) for name, value in values.items()}
         environ = os.environ if environ is None else environ
-        return _finish(_checked(given), hosts, environ)
+        return _finish(_checked(given), hosts, environ, "proxy")
 
     @property
     def progress(self) -> bool:
@@ -165,10 +165,8 @@ def _shown_fields(settings: Settings) -> Iterator[tuple[str, str]]:
             case "proxy":
                 yield name, repr(value and redact(value))
             case "proxies":
-                yield (
-                    name,
-                    repr({key: redact(url) for key, url in value.items()}),
-                )
+                proxies = value.by_scheme.items()
+                yield name, repr({key: redact(one.url) for key, one in proxies})
             case _:
                 yield name, repr(value)
 
@@ -201,13 +199,16 @@ def load(
     found = None if cwd is None else os.fspath(cwd)
     project = read_named_file(named) if named else read_found_file(found)
     given: dict[str, object] = {}
+    proxy_source = ""
     for source in (user.given, project.given, _variables(environ), _flags(flags)):
+        if "proxy" in source:
+            proxy_source = source["proxy"].where
         checked = _checked(source)
         if source is project.given and not named:
             checked = _without_guards(checked, user.given)
         given.update(checked)
     hosts = {**user.hosts, **project.hosts}
-    return _finish(given, hosts, environ)
+    return _finish(given, hosts, environ, proxy_source)
 
 
 def _without_guards(
@@ -253,13 +254,15 @@ def _finish(
     given: dict[str, object],
     hosts: dict[str, HostTable],
     environ: Mapping[str, str],
+    proxy_source: str,
 ) -> Settings:
     if given.get("quiet") and given.get("verbose"):
         raise InvalidSettings("quiet and verbose exclude each other: set one of them")
     if given.get("cacert") is None:
         given["cacert"] = _environment_authorities(environ)
-    proxies = _proxies(given.get("proxy"), environ)
-    if given.get("block_private") and proxies:
+    proxies = _proxies(given.get("proxy"), proxy_source, environ)
+    # One of a variable may serve none of the URLs: those that it serves fail.
+    if given.get("block_private") and given.get("proxy"):
         raise InvalidSettings(
             "block_private: a proxy connects for us, and to whatever it likes, so this "
             "cannot be kept; pass --proxy none to go direct, or leave it out"
@@ -275,10 +278,10 @@ def _finish(
     )
 
 
-def _proxies(proxy: object, environ: Mapping[str, str]) -> dict[str, str]:
+def _proxies(proxy: object, source: str, environ: Mapping[str, str]) -> Proxies:
     if proxy is None:
         return _environment_proxies(environ)
-    return {"all": str(proxy)} if proxy else {}
+    return Proxies({"all": Proxy(str(proxy), source)} if proxy else {})
 
 
 def _flags(flags: Mapping[str, object]) -> dict[str, Given]:
@@ -333,19 +336,14 @@ def _environment_authorities(environ: Mapping[str, str]) -> str | None:
     )
 
 
-def _environment_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    proxies: dict[str, str] = {}
-    for key in ("http", "https", "all"):
-        # Where both schemes have a proxy of their own, `all` has nothing to say.
-        if key == "all" and proxies.keys() == {"http", "https"}:
-            continue
-        variable = _proxy_variable(environ, key)
+def _environment_proxies(environ: Mapping[str, str]) -> Proxies:
+    by_scheme = {}
+    for scheme in ("http", "https", "all"):
+        variable = _proxy_variable(environ, scheme)
         if variable:
-            proxies[key] = _environment_proxy(variable, environ[variable])
+            by_scheme[scheme] = _environment_proxy(variable, environ[variable])
     variable = _proxy_variable(environ, "no")
-    if proxies and variable:
-        proxies["no"] = environ[variable]
-    return proxies
+    return Proxies(by_scheme, environ[variable] if by_scheme and variable else "")
 
 
 def _proxy_variable(environ: Mapping[str, str], key: str) -> str | None:
@@ -359,13 +357,13 @@ def _proxy_variable(environ: Mapping[str, str], key: str) -> str | None:
     return lower.upper() if environ.get(lower.upper()) else None
 
 
-def _environment_proxy(variable: str, url: str) -> str:
+def _environment_proxy(variable: str, url: str) -> Proxy:
+    """The proxy of a variable; a bad one is a fault only of the URLs that it serves."""
     # `proxy:3128` is common in these variables; curl takes it for http too.
     url = url if "://" in url else f"http://{url}"
     try:
-        return str(check(BY_NAME["proxy"], url))
+        return Proxy(str(check(BY_NAME["proxy"], url)), variable)
     except BadValue as error:
         shown = redact(url)
-        raise InvalidSettings(
-            f"{variable} {shown!r}: {error}; unset it, or pass --proxy none to go direct"
-        ) from None
+        fault = f"{variable} {shown!r}: {error}; unset it, or pass --proxy none to go direct"
+        return Proxy(shown, variable, fault)

@@ -1,7 +1,7 @@
 """Real servers that nobody here wrote, each on a free port of the loopback, for a test.
 
 Nginx, Apache and Caddy serve one folder, each with a redirect, a refusal and compression
-switched on; gunicorn serves httpbin; tinyproxy is a proxy; OpenSSL is a TLS server of any make. All of them are children of the tests and end with them.
+switched on; gunicorn serves httpbin; tinyproxy and microsocks are proxies; OpenSSL is a TLS server of any make. All of them are children of the tests and end with them.
 """
 
 import contextlib
@@ -137,6 +137,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@contextlib.contextmanager
+def silent():
+    """The port of a listener that takes connections and never says anything."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
 class Peer:
     """A server under way.
 
@@ -254,6 +261,12 @@ def httpbin(folder):
 def tinyproxy(folder, more=""):
     port, path = _configured(folder, TINYPROXY, more=more)
     return started([program("tinyproxy"), "-d", "-c", path], folder, port)
+
+
+def microsocks(folder, *options):
+    port = free_port()
+    argv = [program("microsocks"), "-i", "127.0.0.1", "-p", str(port), *options]
+    return started(argv, folder, port, "socks5")
 
 
 def openssl(folder, certificate, key, *options):

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from downloader.models import AttemptResult
+from downloader.models import AttemptResult, Proxies, Proxy
 from downloader.policy.headers import HeaderRules
 from downloader.progress import Silent
 from downloader.session import Session
@@ -32,6 +32,11 @@ def make_plan(root, **changes):
     """A plan for workers that write below `root`."""
     rules = HeaderRules(common=(("User-Agent", "downloader/test"),))
     return Plan(root=str(root), headers=rules, **changes)
+
+
+def named_proxies(**by_scheme):
+    """Proxies by scheme, as if the command line had named them."""
+    return Proxies({s: Proxy(url, "--proxy") for s, url in by_scheme.items()})
 
 
 @contextlib.contextmanager

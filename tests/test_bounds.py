@@ -107,7 +107,8 @@ def test_only_public_addresses_are_connected_to(odd, strategy):
 def test_the_address_that_curl_has_connected_to_is_looked_at_too(odd, monkeypatch):
     """Its own look-up, after it has forgotten ours, may have found another one."""
 
-    def rebound(_engine, host, port):
+    def rebound(engine, places):
+        ((host, port),) = places
         told = Future()
         told.set_result([f"+{host}:{port}:127.0.0.1"])
         return told
@@ -194,11 +195,19 @@ def test_an_address_counts_as_own_where_it_cannot_be_found_out(monkeypatch):
     assert engine._is_own("93.184.216.34")
 
 
-def test_a_proxy_cannot_keep_to_addresses(monkeypatch):
-    monkeypatch.setenv("https_proxy", "http://proxy.test:3128")
-
+def test_a_proxy_cannot_keep_to_addresses():
     with pytest.raises(InvalidSettings, match="block_private: a proxy connects for us"):
-        fetch(["http://a.test/"], block_private=True)
+        fetch(["http://a.test/"], block_private=True, proxy="http://proxy.test:3128")
+
+
+def test_what_a_variables_proxy_would_serve_is_blocked(monkeypatch):
+    monkeypatch.setenv("https_proxy", "socks5h://proxy.test:3128")
+    report = fetch(["https://a.test/", "http://127.0.0.1/"], block_private=True)
+    through, direct = report
+
+    assert errors(report) == ["blocked", "blocked"]
+    assert "proxy proxy.test:3128 (from https_proxy)" in through.detail
+    assert "no public address" in direct.detail
 
 
 def test_a_try_has_an_end(odd):

@@ -62,7 +62,7 @@ def test_a_found_file_that_sets_nothing_overrides_nothing_of_the_users(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
     (tmp_path / "config.toml").write_bytes(FILE.read_bytes())
 
-    assert load({}, {}, tmp_path).proxies == {"all": "http://p:1"}
+    assert load({}, {}, tmp_path).proxies.by_scheme["all"].url == "http://p:1"
 
 
 @pytest.mark.parametrize("is_named", [False, True])

@@ -74,6 +74,7 @@ def test_without_the_password_nothing_goes_through(odd, proxy, strategy, credent
 
     assert row.status == "failed"
     assert row.error in {"http_401", "http_407"}
+    assert f"proxy 127.0.0.1:{proxy.port} (from proxy)" in row.detail
     assert not odd.hits
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from downloader import config_files
 from downloader.errors import InvalidSettings
+from downloader.models import Proxies, Proxy
 from downloader.options import OPTIONS
 from downloader.policy.urls import parse
 from downloader.settings import Settings, load
@@ -456,8 +457,8 @@ def test_make_refuses_an_unknown_keyword_with_a_suggestion():
 def test_make_reads_the_processes_environment_unless_told_otherwise(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://p:1")
 
-    assert Settings.make().proxies == {"https": "http://p:1"}
-    assert Settings.make({}).proxies == {}
+    assert named_proxies(Settings.make()) == {"https": ("http://p:1", "https_proxy")}
+    assert Settings.make({}).proxies == Proxies()
 
 
 def test_make_takes_headers_by_host():
@@ -574,16 +575,32 @@ def test_flags_take_one_header_each_so_that_a_line_break_is_an_error():
     assert "line break" in load_refusal({"headers": ["A: b\nC: d"]})
 
 
+def named_proxies(settings):
+    """What each scheme's proxy is, and who names it."""
+    found = settings.proxies.by_scheme.items()
+    return {scheme: (proxy.url, proxy.source) for scheme, proxy in found}
+
+
 @pytest.mark.parametrize(
     "proxy",
-    ["socks5://h:1", "h:1", "http://", "http://h:0", "http://h:x", "http://a b", 1, ""],
+    [
+        "socks4://h:1",
+        "h:1",
+        "http://",
+        "http://h:0",
+        "http://h:x",
+        "http://a b",
+        "http://\xfc:1",
+        1,
+        "",
+    ],
 )
 def test_bad_proxies(proxy):
     assert refusal(proxy=proxy).startswith("proxy")
 
 
 def test_the_message_about_a_proxy_hides_its_password():
-    message = refusal(proxy="socks5://me:s3cret@h:1")
+    message = refusal(proxy="socks4://me:s3cret@h:1")
 
     assert "***@h:1" in message
     assert "s3cret" not in message
@@ -595,13 +612,13 @@ def test_a_proxy_that_was_asked_for_goes_before_the_environments():
     settings = loaded({"proxy": "HTTP://p:1"}, environ)
 
     assert settings.proxy == "HTTP://p:1"
-    assert settings.proxies == {"all": "HTTP://p:1"}
+    assert settings.proxies == Proxies({"all": Proxy("HTTP://p:1", "--proxy")})
 
 
 def test_none_as_proxy_turns_the_environments_off():
     settings = loaded({"proxy": "none"}, {"http_proxy": "http://e:1"})
 
-    assert (settings.proxy, settings.proxies) == (None, {})
+    assert (settings.proxy, settings.proxies) == (None, Proxies())
 
 
 def test_auto_as_proxy_brings_the_environments_back(named):
@@ -609,7 +626,15 @@ def test_auto_as_proxy_brings_the_environments_back(named):
 
     settings = loaded({"proxy": "auto"}, {"http_proxy": "http://e:1"}, path)
 
-    assert settings.proxies == {"http": "http://e:1"}
+    assert named_proxies(settings) == {"http": ("http://e:1", "http_proxy")}
+
+
+def test_a_proxy_is_known_with_the_file_that_names_it(named):
+    path = named("[downloader]\nproxy = 'http://p:1'")
+
+    (proxy,) = loaded({}, {}, path).proxies.by_scheme.values()
+
+    assert proxy.source == f"{path}:2: proxy"
 
 
 @pytest.mark.parametrize(
@@ -640,16 +665,21 @@ def test_auto_as_proxy_brings_the_environments_back(named):
                 "https_proxy": "http://b:1",
                 "all_proxy": "socks5://c:1",
             },
-            {"http": "http://a:1", "https": "http://b:1"},
+            {"http": "http://a:1", "https": "http://b:1", "all": "socks5://c:1"},
         ),
     ],
 )
 def test_proxies_of_the_environment(environ, proxies):
-    assert loaded(environ=environ).proxies == proxies
+    found = loaded(environ=environ).proxies
+    urls = {scheme: proxy.url for scheme, proxy in found.by_scheme.items()}
+    exceptions = {"no": found.exceptions} if found.exceptions else {}
+
+    assert {**urls, **exceptions} == proxies
 
 
-def test_an_unusable_proxy_of_the_environment_is_an_error_that_names_the_way_out():
-    message = load_refusal(environ={"all_proxy": "socks5://me:s3cret@h:1"})
+def test_an_unusable_proxy_of_the_environment_has_a_fault_that_names_the_way_out():
+    settings = loaded(environ={"all_proxy": "socks4://me:s3cret@h:1"})
+    message = settings.proxies.by_scheme["all"].fault
 
     assert message.startswith("all_proxy")
     assert "--proxy none" in message

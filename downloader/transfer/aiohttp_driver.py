@@ -14,12 +14,15 @@ import time
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+import aiohappyeyeballs
 import aiohttp
 from aiohttp import abc, client_exceptions, client_proto, http_exceptions
 from yarl import URL
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
-from downloader.transfer import faults
+from downloader.policy.headers import basic
+from downloader.policy.proxies import server
+from downloader.transfer import faults, socks
 from downloader.transfer.aside import Aside
 from downloader.transfer.limits import (
     MOST_HEAD_FIELDS,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
+    from downloader.policy.proxies import Server
     from downloader.transfer.engine import Engine
     from downloader.transfer.folder import Folder
 
@@ -165,6 +169,17 @@ class AiohttpDriver:
         transfer.patience.asking(now, is_reused=True)
         watch = _WATCH.get()
         watch.is_fresh = False
+        proxy = transfer.proxy = self._engine.proxy_for(url)
+        through = None if proxy is None else server(proxy.url)
+        watch.socks = None
+        if proxy is not None and through is not None and through.is_socks:
+            socks.require(proxy)
+            watch.socks, through = proxy, None  # the connector's business
+        is_tls = "https" in {url.scheme, through and through.scheme}
+        secret = _proxy_fields(through)
+        fields = transfer.fields()
+        if secret and url.scheme == "http":  # no CONNECT, which would carry it
+            fields = {**fields, **secret}
         try:
             return await self._session.get(
                 # As a path, of which nothing is read: an empty query would be dropped.
@@ -174,12 +189,13 @@ class AiohttpDriver:
                     path=url.target,
                     encoded=True,
                 ),
-                headers=transfer.fields(),
+                headers=fields,
                 allow_redirects=False,
-                ssl=self._engine.tls if url.scheme == "https" else True,
+                ssl=self._engine.tls if is_tls else True,
                 # In a tunnel it would ask for a certificate with the host's dot.
                 server_hostname=url.host.removesuffix("."),
-                proxy=self._engine.proxy_for(url),
+                proxy=None if through is None else through.origin,
+                proxy_headers=secret,
             )
         except (aiohttp.ClientError, OSError) as error:
             raise _translate_head(error, is_reused=not watch.is_fresh) from error
@@ -206,6 +222,12 @@ class AiohttpDriver:
                 return
             if pause_seconds:
                 await asyncio.sleep(pause_seconds)
+
+
+def _proxy_fields(proxy: Server | None) -> dict[str, str]:
+    if proxy is None or proxy.credentials is None:
+        return {}
+    return {"Proxy-Authorization": basic(proxy.credentials)}
 
 
 _VERSIONS = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
@@ -285,9 +307,31 @@ class _Connector(aiohttp.TCPConnector):
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> Any:
         """As aiohttp's, which asks its resolver for names alone; what it says is dialled."""
+        proxy = _WATCH.get().socks
+        if proxy is not None:
+            host, port = server(proxy.url).host, server(proxy.url).port
         found = await super()._resolve_host(host, port, traces)
         permitted = set(self._engine.permitted(host, [one["host"] for one in found]))
         return [one for one in found if one["host"] in permitted]
+
+    async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        """As aiohttp's, but through a SOCKS proxy where there is one."""
+        proxy = _WATCH.get().socks
+        if proxy is None:
+            return await super()._wrap_create_connection(*args, **kwargs)
+        req = kwargs["req"]
+        host, port = req.url.raw_host, req.port
+        if server(proxy.url).scheme == "socks5":
+            (first, *_) = await super()._resolve_host(host, port)
+            host = first["host"]
+        try:
+            connected = await aiohappyeyeballs.start_connection(
+                kwargs.pop("addr_infos"), loop=self._loop
+            )
+            await socks.shake_hands_on_loop(proxy, connected, host, port)
+        except OSError as error:
+            raise faults.proxy(faults.reason([error])) from error
+        return await self._wrap_existing_connection(*args, sock=connected, **kwargs)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         """As aiohttp's: an idle connection, unless the attempt must have a fresh one."""
@@ -326,19 +370,15 @@ class _Connector(aiohttp.TCPConnector):
                 return
 
 
-_PROXY_ERRORS = (
-    client_exceptions.ClientProxyConnectionError,
-    client_exceptions.ClientHttpProxyError,
-)
-
-
 def _translate_head(error: Exception, *, is_reused: bool) -> TransportError:
     """Our word for what aiohttp raised before a response head was there."""
     why = faults.reason((error.__cause__, getattr(error, "os_error", None), error))
     if isinstance(error, (client_exceptions.ClientSSLError, ssl.SSLError)):
         return faults.tls(why)
-    if isinstance(error, _PROXY_ERRORS):
-        return faults.proxy()
+    if isinstance(error, client_exceptions.ClientHttpProxyError):
+        return faults.tunnel(error.status)
+    if isinstance(error, client_exceptions.ClientProxyConnectionError):
+        return faults.proxy(why)
     if isinstance(error, client_exceptions.ServerDisconnectedError):
         # What it had of the head stands where a text does otherwise.
         is_cut = not isinstance(error.message, str)

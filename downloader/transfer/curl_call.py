@@ -19,6 +19,7 @@ from downloader.errors import DiskError, InvalidUrl, TransportError
 from downloader.policy import headers
 from downloader.policy.chunks import ChunkDecoder
 from downloader.policy.exchange import BODILESS
+from downloader.policy.proxies import server
 from downloader.transfer import faults
 from downloader.transfer.limits import (
     MOST_HEAD_FIELDS,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from downloader.models import Attempt, AttemptResult
+    from downloader.policy.proxies import Server
     from downloader.transfer.curl_driver import CurlDriver
     from downloader.transfer.transfer import Transfer
 
@@ -62,9 +64,9 @@ class Call:
         self.easy = easy = pycurl.Curl()
         self._is_trusting = False
         self._is_added = False
-        self._resolved = ""
+        self._resolved: list[str] = []
         self._resolved_at = 0.0
-        self._proxy = ""
+        self._through: Server | None = None
         self._version = ""
         self._fields: Mapping[str, str] | None = None
         self._wants_fresh = False
@@ -210,15 +212,15 @@ class Call:
         if url.scheme == "https" and not self._is_trusting:
             self._driver.trust.apply(easy)
             self._is_trusting = True
-        proxy = engine.proxy_for(url)
-        easy.setopt(pycurl.REQUEST_TARGET, url.request_target(proxy))
-        if self._proxy != (proxy or ""):
-            self._proxy = proxy or ""
-            easy.setopt(pycurl.PROXY, self._proxy)
-            if self._proxy.startswith("https:") and not self._is_trusting:
-                self._driver.trust.apply(easy)
-                self._is_trusting = True
-        answer = self._driver.look_up(url, proxy)
+        proxy = transfer.proxy = engine.proxy_for(url)
+        easy.setopt(
+            pycurl.REQUEST_TARGET,
+            url.request_target(None if proxy is None else proxy.url),
+        )
+        through = None if proxy is None else server(proxy.url)
+        if through != self._through:
+            self._go_through(through)
+        answer = self._driver.look_up(url, through)
         if answer is None:
             self._send()
         elif answer.done():
@@ -227,6 +229,24 @@ class Call:
             self._driver.follow(
                 self, answer, lambda done: self._guarded(self._send_to, done)
             )
+
+    def _go_through(self, proxy: Server | None) -> None:
+        """Send this and further requests through a proxy; None to go straight."""
+        self._through, easy = proxy, self.easy
+        easy.setopt(pycurl.PROXY, "" if proxy is None else proxy.origin)
+        easy.unsetopt(pycurl.PROXYUSERNAME)
+        easy.unsetopt(pycurl.PROXYPASSWORD)
+        if proxy is None:
+            return
+        if proxy.username is not None:
+            for option, text in (
+                (pycurl.PROXYUSERNAME, proxy.username),
+                (pycurl.PROXYPASSWORD, proxy.password),
+            ):
+                easy.setopt(option, text.encode("utf-8", "surrogateescape"))
+        if proxy.scheme == "https" and not self._is_trusting:
+            self._driver.trust.apply(easy)
+            self._is_trusting = True
 
     def _reset(self) -> None:
         """Forget the last answer."""
@@ -241,10 +261,10 @@ class Call:
         self._paused_until = 0.0
 
     def _send_to(self, answer: Future[list[str]]) -> None:
-        resolved, now = answer.result()[0], time.monotonic()
+        resolved, now = answer.result(), time.monotonic()
         if resolved != self._resolved or now > self._resolved_at + RESOLVED_SECONDS:
             self._resolved, self._resolved_at = resolved, now
-            self.easy.setopt(pycurl.RESOLVE, [resolved])
+            self.easy.setopt(pycurl.RESOLVE, resolved)
         self._send()
 
     def _send(self) -> None:
@@ -455,14 +475,28 @@ class Call:
         easy = self.easy
         if code in _TLS:
             return faults.tls(_tls_reason(easy.errstr()))
-        if code in _PROXY or (self._proxy and not self._is_sent):
-            return faults.proxy()
+        number = easy.getinfo(pycurl.OS_ERRNO)
+        why = os.strerror(number) if number else None
+        if self._through is not None and not self._is_sent:
+            return self._proxy_fault(code, why)
         if code == pycurl.E_COULDNT_CONNECT:
-            number = easy.getinfo(pycurl.OS_ERRNO)
-            return faults.no_connection(os.strerror(number) if number else None)
+            return faults.no_connection(why)
         if code in _MALFORMED or len(self._lines) > MOST_HEAD_FIELDS:
             return faults.malformed()
         return self._loss(code)
+
+    def _proxy_fault(self, code: int, why: str | None) -> TransportError:
+        """What kept the proxy from passing the request on."""
+        easy = self.easy
+        status = easy.getinfo(pycurl.HTTP_CONNECTCODE)
+        if status >= 300:  # noqa: PLR2004 - RFC 9110 §9.3.6
+            return faults.tunnel(status)
+        if code == pycurl.E_OPERATION_TIMEDOUT:
+            return faults.timeout(self.transfer.patience.complaint())
+        if code == _PROXY_FAILED:
+            reply = _SOCKS_REPLIES.get(easy.getinfo(pycurl.PROXY_ERROR))
+            return faults.socks(reply, easy.errstr())
+        return faults.proxy(why if code == pycurl.E_COULDNT_CONNECT else None)
 
     def _loss(self, code: int) -> TransportError:
         """A connection that was lost, or has taken too long, before a head was there."""
@@ -508,7 +542,8 @@ _TLS = frozenset(
         _SSL_CERTIFICATE,
     }
 )
-_PROXY = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, _PROXY_FAILED})
+# libcurl's CURLPX_REPLY_* and the codes that a SOCKS proxy sends (RFC 1928 §6).
+_SOCKS_REPLIES = {20: 1, 23: 2, 22: 3, 21: 4, 19: 5, 24: 6, 18: 7, 17: 8}
 # The first stands for an answer that is HTTP/0.9 at best.
 _MALFORMED = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, _WEIRD_SERVER_REPLY, _TOO_LARGE})
 

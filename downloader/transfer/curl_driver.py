@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from downloader.models import Attempt, AttemptResult, Failure, Moved
+    from downloader.policy.proxies import Server
     from downloader.policy.urls import Url
     from downloader.transfer.engine import Engine
     from downloader.transfer.folder import Folder
@@ -145,29 +146,30 @@ class CurlDriver:
         self._free.append(call)
         self.results.append(result)
 
-    def look_up(self, url: Url, proxy: str | None) -> Future[list[str]] | None:
-        """The addresses to connect to; None if a literal one is written there already.
+    def look_up(self, url: Url, proxy: Server | None) -> Future[list[str]] | None:
+        """The addresses to connect to; None if literal ones are written there already.
 
         Raises:
             TransportError: It is an address that may not be connected to.
         """
-        host, port = url.host, url.port
+        places = [(url.host, url.port)]
         if proxy is not None:
-            from urllib.parse import urlsplit
+            own = (proxy.host, proxy.port)
+            places = [own, *places] if proxy.scheme == "socks5" else [own]
+        names = [place for place in places if self._is_name(place[0])]
+        if names:
+            return self.engine.addresses(names)
+        self.engine.permitted(places[0][0], [places[0][0]])
+        return None
 
-            parts = urlsplit(proxy)
-            host, port = parts.hostname or "", parts.port or port
+    def _is_name(self, host: str) -> bool:
         is_name = self._names.get(host)
-        if is_name is False:
-            self.engine.permitted(host, [host])
-            return None
         if is_name is None:
             is_name = not _is_address(host)
             if len(self._names) > 10_000:  # noqa: PLR2004 - a bound on memory
                 self._names.clear()
             self._names[host] = is_name
-            return self.look_up(url, proxy)
-        return self.engine.addresses(host, port)
+        return is_name
 
     def later(self, call: Call, seconds: float, then: Callable[[], None]) -> None:
         """Have something done for a call after so many seconds."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
+from downloader.models import ErrorKind
 from downloader.policy.rate import TokenBucket
 from downloader.transfer import faults
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import ssl
     from concurrent.futures import Future
 
-    from downloader.models import Failure
+    from downloader.models import Failure, Proxy
     from downloader.policy.urls import Url
     from downloader.transfer.plan import Plan
     from downloader.transfer.resolver import Address, Resolver
@@ -66,33 +67,57 @@ class Engine:
             raise faults.private(host, addresses[0])
         return public
 
-    def addresses(self, host: str, port: int) -> Future[list[str]]:
-        """A future of where to connect to, as libcurl's RESOLVE wants it: one text.
+    def addresses(self, places: list[tuple[str, int]]) -> Future[list[str]]:
+        """A future of where to connect to, as libcurl's RESOLVE wants it.
 
         It fails with `TransportError`: there is no address, or none that may be used.
+
+        Args:
+            places: Names with their ports, which are looked up one after another.
         """
         from concurrent.futures import Future  # 11 ms, which no literal address needs
 
         told: Future[list[str]] = Future()
+        texts: list[str] = []
+
+        def ask() -> None:
+            self.resolver.ask(*places[len(texts)]).add_done_callback(translate)
 
         def translate(answer: Future[list[Address]]) -> None:
+            host, port = places[len(texts)]
             try:
                 found = [address.sockaddr[0] for address in answer.result()]
                 permitted = dict.fromkeys(self.permitted(host, found))
-                told.set_result([f"+{host}:{port}:{','.join(permitted)}"])
             except TransportError as error:
                 told.set_exception(error)
+                return
+            texts.append(f"+{host}:{port}:{','.join(permitted)}")
+            if len(texts) < len(places):
+                ask()
+            else:
+                told.set_result(texts)
 
-        self.resolver.ask(host, port).add_done_callback(translate)
+        ask()
         return told
 
-    def proxy_for(self, url: Url) -> str | None:
-        """The proxy that a request goes through; None to go straight."""
-        if not self.plan.proxies:
-            return None
-        from downloader.policy.proxies import proxy_for
+    def proxy_for(self, url: Url) -> Proxy | None:
+        """The proxy that a request goes through; None to go straight.
 
-        return proxy_for(url, self.plan.proxies)
+        Raises:
+            TransportError: It cannot be used, or not together with `--block-private`.
+        """
+        if not self.plan.proxies.by_scheme:
+            return None
+        from downloader.policy import proxies
+
+        proxy = proxies.proxy_for(url, self.plan.proxies)
+        if proxy is None:
+            return None
+        if proxy.fault is not None:
+            raise TransportError(ErrorKind.BLOCKED, proxy.fault)
+        if self.plan.blocks_private:
+            raise faults.unseen_address(proxies.shown(proxy))
+        return proxy
 
     def chunk_bytes(self, largest: int) -> int:
         """How much one read may bring: less where a rate is kept, so that it is smooth."""

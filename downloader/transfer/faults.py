@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
-from downloader.models import ErrorKind
+from downloader.models import ErrorKind, http_kind
 from downloader.policy.exchange import MALFORMED
 
 if TYPE_CHECKING:
@@ -68,9 +68,47 @@ def tls(why: str | None) -> TransportError:
     return TransportError(ErrorKind.TLS, _with("the TLS handshake failed", why))
 
 
-def proxy() -> TransportError:
+def proxy(why: str | None = None) -> TransportError:
     """The proxy could not be reached, or would not go on."""
-    return TransportError(ErrorKind.CONNECT, "the proxy refused or broke off")
+    said = "refused or broke off" if why is None else why[:1].lower() + why[1:]
+    return TransportError(ErrorKind.CONNECT, said)
+
+
+def tunnel(status: int) -> TransportError:
+    """An HTTP proxy has refused to connect to the host."""
+    if status == 407:  # noqa: PLR2004 - RFC 9110 §15.5.8
+        return TransportError(http_kind(status), "")
+    return proxy(f"refused to connect to the host: it answered {status}")
+
+
+# RFC 1928 §6
+_SOCKS_REPLIES = {
+    1: "general failure",
+    2: "not allowed by its rules",
+    3: "network unreachable",
+    4: "host unreachable",
+    5: "connection refused by the host",
+    6: "TTL expired",
+    7: "command not supported",
+    8: "address type not supported",
+}
+
+
+def socks(reply: int | None, why: str) -> TransportError:
+    """A SOCKS proxy has refused.
+
+    Args:
+        reply: The code of its last reply; None if it did not come to that.
+        why: What its library says then.
+    """
+    said = why if reply is None else f"refused: {_SOCKS_REPLIES.get(reply, reply)}"
+    return proxy(said)
+
+
+def unseen_address(proxy: str) -> TransportError:
+    """A proxy would connect where nobody here can check the address."""
+    text = f"{proxy}: connects to whatever address it likes; leave --block-private out, or pass --proxy none"
+    return TransportError(ErrorKind.BLOCKED, text)
 
 
 def timeout(complaint: str) -> TransportError:

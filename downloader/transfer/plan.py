@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from downloader.models import Proxies
 from downloader.policy import digests
 from downloader.policy.headers import HeaderRules
 
@@ -17,7 +18,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         timeout_seconds: The bound on each phase of an attempt and each gap in a body.
         max_redirects: Hops after which an answer is a failure.
         bytes_per_second: The rate that this worker process may use; None for no bound.
-        proxies: Proxy URL by scheme, and `no` for the exceptions.
+        proxies: The proxies, and which hosts need none.
         cacert: A file or folder of certificates to trust instead of the system's.
         verifies_tls: False to take any certificate.
         max_seconds: How long one attempt may take in all; None for any time.
@@ -36,7 +37,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     timeout_seconds: float = 30.0
     max_redirects: int = 20
     bytes_per_second: float | None = None
-    proxies: dict[str, str] = {}
+    proxies: Proxies = Proxies()
     cacert: str | None = None
     verifies_tls: bool = True
     max_seconds: float | None = None

@@ -21,8 +21,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
 from downloader.policy.chunks import SIZE_LINE
-from downloader.policy.headers import MOST_HEAD_BYTES
-from downloader.transfer import faults
+from downloader.policy.headers import MOST_HEAD_BYTES, basic
+from downloader.policy.proxies import server
+from downloader.transfer import faults, socks
 from downloader.transfer.limits import (
     MOST_INTERIM_ANSWERS,
     MOST_LINE_BYTES,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager
     from urllib3.response import HTTPResponse
 
+    from downloader.models import Proxy
+    from downloader.policy.proxies import Server
     from downloader.transfer.engine import Engine
     from downloader.transfer.resolver import Address
 
@@ -58,10 +61,26 @@ class Line:
         self._guard: socket.socket | None = None
         self.is_reused = False
         self.target = "/"
+        # The proxy that the adapter knows, and the one that is our own business.
+        self.http_proxy: Server | None = None
+        self._socks: Proxy | None = None
 
     def begin(self, watch: Watch) -> None:
         """A new attempt begins; no connection is in use yet."""
         self._watch, self._socket = watch, None
+
+    def go_through(self, proxy: Proxy | None) -> None:
+        """Have the next request go through a proxy; None to go straight.
+
+        Raises:
+            TransportError: It speaks SOCKS, and what that takes is not installed.
+        """
+        found = None if proxy is None else server(proxy.url)
+        self.http_proxy = found
+        self._socks = None
+        if proxy is not None and found is not None and found.is_socks:
+            socks.require(proxy)
+            self.http_proxy, self._socks = None, proxy
 
     def end(self) -> None:
         """The handshake that was guarded is over, or the attempt is."""
@@ -86,12 +105,32 @@ class Line:
         Raises:
             TransportError: No address, or none that answers.
         """
+        if self._socks is None:
+            return self._dial(host, port, options)
+        proxy = server(self._socks.url)
+        if proxy.scheme == "socks5":
+            host = self._look_up(host, port)[0].sockaddr[0]
+        connected = self._dial(proxy.host, proxy.port, options)
+        try:
+            socks.shake_hands(self._socks, connected, host, port)
+        except TimeoutError as error:
+            assert self._watch is not None
+            raise faults.timeout(self._watch.patience.complaint()) from error
+        except OSError as error:
+            raise faults.proxy(faults.reason([error])) from error
+        return connected
+
+    def _look_up(self, host: str, port: int) -> list[Address]:
+        assert self._watch is not None
+        remaining = self._watch.patience.remaining_seconds(time.monotonic())
+        return self._engine.resolver.resolve(host, port, remaining, self._is_over)
+
+    def _dial(self, host: str, port: int, options: Any) -> socket.socket:
         assert self._watch is not None
         self.is_reused = False
         self._socket = None
         patience = self._watch.patience
-        remaining = patience.remaining_seconds(time.monotonic())
-        found = self._engine.resolver.resolve(host, port, remaining, self._is_over)
+        found = self._look_up(host, port)
         texts = [address.sockaddr[0] for address in found]
         permitted = set(self._engine.permitted(host, texts))
         addresses = [one for one in found if one.sockaddr[0] in permitted]
@@ -107,7 +146,9 @@ class Line:
                 break
         if isinstance(error, TimeoutError):
             raise faults.timeout(patience.complaint()) from error
-        raise faults.no_connection(faults.reason([error])) from error
+        why = faults.reason([error])
+        is_proxys = self._socks is not None or self.http_proxy is not None
+        raise (faults.proxy if is_proxys else faults.no_connection)(why) from error
 
     def _is_over(self) -> bool:
         return self._watch is None or self._watch.failure is not None
@@ -280,6 +321,16 @@ class _Answer(http.client.HTTPResponse):
         raise BadChunk("the trailer is too large")
 
 
+class _TunnelAnswer(_Answer):
+    """A proxy's answer to CONNECT."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        version, status, reason = super()._read_status()
+        if status != http.HTTPStatus.OK:
+            raise faults.tunnel(status)
+        return version, status, reason
+
+
 def _has_more(file: Any) -> bool:
     """True if more has come than was read, without waiting for it."""
     connection = getattr(getattr(file, "raw", None), "_sock", None)
@@ -333,7 +384,11 @@ class _TlsConnection(_Watched, HTTPSConnection):
         return connected
 
     def _tunnel(self) -> None:
-        super()._tunnel()
+        self.response_class = _TunnelAnswer
+        try:
+            super()._tunnel()
+        finally:
+            self.response_class = _Answer
         self.line.secures()
 
 
@@ -379,6 +434,8 @@ class Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         is_new = proxy not in self.proxy_manager
+        if proxy.startswith("https:"):
+            proxy_kwargs["proxy_ssl_context"] = self._engine.tls
         manager = super().proxy_manager_for(proxy, **proxy_kwargs)
         if is_new:
             _use_our_pools(manager)
@@ -388,12 +445,18 @@ class Adapter(HTTPAdapter):
         """Tell urllib3 whether a proxy forwards; it would rewrite the target itself."""
         return "/" if self._line.target.startswith("/") else "http://forwarded/"
 
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        used = self._line.http_proxy
+        secret = None if used is None else used.credentials
+        return {} if secret is None else {"Proxy-Authorization": basic(secret)}
+
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:
         parts = requests.compat.urlsplit(request.url)
         where = {"scheme": parts.scheme, "host": parts.hostname, "port": parts.port}
-        is_tls = parts.scheme == "https"
+        proxy = self._line.http_proxy
+        is_tls = "https" in {parts.scheme, proxy and proxy.scheme}
         return where, {"ssl_context": self._engine.tls} if is_tls else {}
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:

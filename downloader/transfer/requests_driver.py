@@ -23,7 +23,6 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
-from downloader.models import ErrorKind
 from downloader.transfer import faults
 from downloader.transfer.requests_connections import (
     KEPT_POOLS,
@@ -132,8 +131,10 @@ class RequestsDriver:
         request = requests.PreparedRequest()
         request.method, request.url = "GET", url.text
         request.headers = CaseInsensitiveDict(transfer.fields())
-        proxy = self._engine.proxy_for(url)
-        self._line.target = url.request_target(proxy)
+        proxy = transfer.proxy = self._engine.proxy_for(url)
+        self._line.target = url.request_target(None if proxy is None else proxy.url)
+        self._line.go_through(proxy)
+        http_proxy = self._line.http_proxy
         timeout = transfer.patience.timeout_seconds
         transfer.patience.connecting(time.monotonic())
         try:
@@ -141,13 +142,8 @@ class RequestsDriver:
                 request,
                 stream=True,
                 timeout=(timeout, timeout),
-                proxies={url.scheme: proxy} if proxy else {},
+                proxies={url.scheme: http_proxy.origin} if http_proxy else {},
             )
-        except TransportError as error:
-            # From our own dialling, which does not know that it was a proxy's turn.
-            if proxy and error.kind == ErrorKind.CONNECT:
-                raise faults.proxy() from error
-            raise
         except (requests.RequestException, urllib3_errors.HTTPError, OSError) as error:
             raise _translate_head(
                 error,

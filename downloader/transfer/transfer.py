@@ -45,6 +45,7 @@ from downloader.policy.exchange import (
     begin_again,
 )
 from downloader.policy.patience import Patience
+from downloader.policy.proxies import name_failure
 from downloader.policy.standing import UNKNOWN_FILE
 from downloader.transfer import faults, part_record
 from downloader.transfer.coding import Decoder, decoder
@@ -55,7 +56,7 @@ from downloader.transfer.share import Share
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from downloader.models import Attempt
+    from downloader.models import Attempt, Proxy
     from downloader.policy.urls import Url
     from downloader.transfer.folder import Folder
     from downloader.transfer.plan import Plan
@@ -112,6 +113,7 @@ class Transfer:
         "_told_at",
         "_wants_record",
         "patience",
+        "proxy",
         "result",
     )
 
@@ -158,6 +160,8 @@ class Transfer:
         self._received_bytes = self._earlier_bytes = 0
         self.patience = Patience(plan.timeout_seconds, now, plan.max_seconds)
         self.result: AttemptResult | None = None
+        # The one that the request under way goes through; set by the driver.
+        self.proxy: Proxy | None = None
         partial = self._exchange.partial
         if partial is not None and partial.is_divided:
             try:
@@ -652,6 +656,8 @@ class Transfer:
         if withheld and failure is not None and failure.kind.startswith("http_"):
             detail = f"{failure.detail}; {withheld}"
             failure = msgspec.structs.replace(failure, detail=detail)
+        if failure is not None and self.proxy is not None:
+            failure = name_failure(failure, self.proxy, self._exchange.status)
         return AttemptResult(
             self._attempt.id,
             saved,

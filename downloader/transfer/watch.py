@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from downloader.models import Failure
+    from downloader.models import Failure, Proxy
     from downloader.policy.patience import Patience
 
 
@@ -32,6 +32,7 @@ class Watch:
         "is_fresh",
         "patience",
         "shakes_hands",
+        "socks",
         "wants_fresh",
     )
 
@@ -49,6 +50,8 @@ class Watch:
         self.is_fresh = False
         # True if TLS follows as soon as that connection stands.
         self.shakes_hands = False
+        # The SOCKS proxy that a connection made for it goes through.
+        self.socks: Proxy | None = None
         self._cut = cut
 
     def abort(self, failure: Failure) -> None:

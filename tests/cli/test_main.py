@@ -72,7 +72,7 @@ def shell(script):
         (["fetch", "urls.txt", "-H", "x"], ["--header"]),
         (["fetch", "urls.txt", "-H", "@missing"], ["--header", "missing"]),
         (["fetch", "urls.txt", "--limit-rate", "fast"], ["--limit-rate", "fast"]),
-        (["fetch", "urls.txt", "--proxy", "socks5://p"], ["--proxy", "socks5"]),
+        (["fetch", "urls.txt", "--proxy", "socks4://p"], ["--proxy", "socks4"]),
         (["fetch", "urls.txt", "--cacert", "missing"], ["--cacert", "missing"]),
         (["fetch", "urls.txt", "-o", "urls.txt"], ["--output", "urls.txt"]),
         (["fetch", "urls.txt", "--report", "no/r.json"], ["--report", "no/r.json"]),

@@ -1,7 +1,7 @@
 """Every strategy tells alike where an attempt's time went."""
 
 import pytest
-from strategy_rig import facts_until_results, opened, side_by_side
+from strategy_rig import facts_until_results, named_proxies, opened, side_by_side
 from tunnel import Tunnel
 
 from downloader.models import Attempt, AttemptResult
@@ -54,7 +54,7 @@ def test_a_handshake_in_a_proxys_tunnel_is_told_apart_as_well(name, odd_tls, tmp
     ca_file.write_bytes(odd_tls.ca_pem)
     urls = [odd_tls.url("ok/10"), odd_tls.url("ok/20")]
     with Tunnel() as proxy:
-        plan = {"cacert": str(ca_file), "proxies": {"https": proxy.url}}
+        plan = {"cacert": str(ca_file), "proxies": named_proxies(https=proxy.url)}
         first, second = phases(name, tmp_path, urls, **plan)
 
     assert proxy.tunnels == 1

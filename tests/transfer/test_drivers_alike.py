@@ -5,7 +5,7 @@ import socket
 import pytest
 from driver_rig import DRIVERS, Script, run, run_attempts
 from odd_server import body
-from strategy_rig import side_by_side
+from strategy_rig import named_proxies, side_by_side
 
 from downloader.models import Attempt, Partial
 from downloader.transfer.folder import Folder
@@ -312,7 +312,7 @@ def test_a_stalled_tls_handshake_ends_with_patience(driver, tmp_path):
 @every_driver
 def test_a_proxy_gets_the_whole_url_and_its_answer_counts(driver, tmp_path):
     with Script(HEAD + FIVE) as proxy:
-        proxies = {"http": proxy.url.removesuffix("/file")}
+        proxies = named_proxies(http=proxy.url.removesuffix("/file"))
         (result,) = run(driver, ["http://behind.test/a"], tmp_path, proxies=proxies)
 
     assert (result.failure, result.saved.size_bytes) == (None, 5)
@@ -321,18 +321,26 @@ def test_a_proxy_gets_the_whole_url_and_its_answer_counts(driver, tmp_path):
 @every_driver
 def test_a_proxy_that_nobody_answers_at_is_a_connect_failure(driver, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        proxies = {"http": f"http://127.0.0.1:{listener.getsockname()[1]}"}
+        place = f"127.0.0.1:{listener.getsockname()[1]}"
+    proxies = named_proxies(http=f"http://me:s3cret@{place}")
     (result,) = run(driver, ["http://behind.test/a"], tmp_path, proxies=proxies)
 
     assert result.failure.kind == "connect"
-    assert "proxy" in result.failure.detail
+    assert result.failure.detail == f"proxy {place} (from --proxy): connection refused"
 
 
 @every_driver
-def test_a_proxy_that_refuses_a_tunnel_is_a_connect_failure(driver, tmp_path):
-    with Script(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n") as proxy:
-        proxies = {"https": proxy.url.removesuffix("/file")}
+@pytest.mark.parametrize(
+    ("status", "kind", "said"),
+    [
+        (403, "connect", "refused to connect to the host: it answered 403"),
+        (407, "http_407", "wants a user name and password"),
+    ],
+)
+def test_a_refusal_of_a_tunnel_names_the_proxy(driver, tmp_path, status, kind, said):
+    with Script(f"HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n".encode()) as proxy:
+        proxies = named_proxies(https=proxy.url.removesuffix("/file"))
         (result,) = run(driver, ["https://behind.test/a"], tmp_path, proxies=proxies)
 
-    assert result.failure.kind == "connect"
-    assert "proxy" in result.failure.detail
+    assert result.failure.kind == kind
+    assert "(from --proxy): " + said in result.failure.detail
