@@ -159,6 +159,37 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, gc=False):
     replaces: bool = False
 
 
+class Cookie(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A cookie that an answer has set.
+
+    Attributes:
+        domain: The host that it goes to, and unless it `is_host_only` all below it.
+        path: The folder that it goes to, with all below.
+        is_secure: True if it goes over https alone.
+    """
+
+    name: str
+    value: str
+    domain: str
+    path: str
+    is_host_only: bool
+    is_secure: bool
+
+
+class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a chain of redirects takes along from hop to hop.
+
+    Attributes:
+        cookies: Those set so far.
+        refusal: Why one was not kept; None if all were.
+        seen: Checksums of the URLs that it was at.
+    """
+
+    cookies: tuple[Cookie, ...] = ()
+    refusal: str | None = None
+    seen: tuple[int, ...] = ()
+
+
 class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One try at a request: all that a worker needs to know about it.
 
@@ -179,6 +210,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
         is_undivided: True to fetch the file over one connection, whatever its size.
         without_range: True to fetch the file from its first byte; `partial`, whose
             resumption was refused, is replaced only when the whole file begins to come.
+        chain: What the redirects on the way here gave along; None without any.
     """
 
     id: int
@@ -196,6 +228,7 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     joins: bool = False
     is_undivided: bool = False
     without_range: bool = False
+    chain: Chain | None = None
 
 
 class Failure(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -287,6 +320,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
         has_helped: True if there is nothing more to do for it on a divided file.
         phases: What `seconds` went to; None if nobody is left to tell.
         note: An oddity of the answer for the row of a file that was saved all the same.
+        chain: With `redirect`: what goes along to it.
     """
 
     attempt_id: int
@@ -301,6 +335,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     has_helped: bool = False
     phases: Phases | None = None
     note: str | None = None
+    chain: Chain | None = None
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -141,6 +141,44 @@ def cookie(x):
     return x.reply(x.body(100), headers=[("Set-Cookie", "odd=1; Path=/")])
 
 
+@behaviour("cookie-gate")
+def cookie_gate(x):
+    """/cookie-gate/<n>: to itself with two cookies, until both of them come back."""
+    if x.headers.get("cookie") == "gate=1; other=2":
+        return x.reply(x.body(x.number(0)))
+    return _redirect(
+        x, x.target, cookies=["gate=1", "other=2; Expires=Fri, 01 Jan 2100"]
+    )
+
+
+@behaviour("cookie-refused")
+def cookie_refused(x):
+    """/cookie-refused: to itself with a cookie for another domain, for ever."""
+    return _redirect(x, x.target, cookies=["gate=1; Domain=odd.test"])
+
+
+@behaviour("session")
+def session(x):
+    """/session/<n>: by way of /login on the other host, which sets cookies of its own."""
+    if x.headers.get("cookie") == "session=7":
+        return x.reply(x.body(x.number(0)))
+    return _redirect(x, _elsewhere(x, f"/login/{x.number(0)}"))
+
+
+@behaviour("login")
+def login(x):
+    """/login/<n>: needs a cookie itself, then sends back to /token/<n> on the other host."""
+    if x.headers.get("cookie") == "login=1":
+        return _redirect(x, _elsewhere(x, f"/token/{x.number(0)}"))
+    return _redirect(x, x.target, cookies=["login=1; Path=/"])
+
+
+@behaviour("token")
+def token(x):
+    """/token/<n>: sets the cookie that /session/<n> needs, and sends there."""
+    return _redirect(x, f"/session/{x.number(0)}", cookies=["session=7; Path=/"])
+
+
 @behaviour("names")
 def named(x):
     """/names/<filename>: Content-Disposition with that text, raw in UTF-8."""
@@ -551,11 +589,8 @@ def redirect_to(x):
 @behaviour("redirect-cross")
 def redirect_cross(x):
     """/redirect-cross/<path>: to that path (echo) under the server's other host name."""
-    host, _, port = x.headers["host"].partition(":")
-    other = "127.0.0.1" if host == "localhost" else "localhost"
-    scheme = x.server.origin.partition(":")[0]
     path = x.path.removeprefix("/redirect-cross").removeprefix("/") or "echo"
-    return _redirect(x, f"{scheme}://{other}:{port}/{path}")
+    return _redirect(x, _elsewhere(x, f"/{path}"))
 
 
 @behaviour("redirect-no-location")
@@ -829,8 +864,17 @@ def _coded(x, content, coding="gzip"):
     return x.reply(content, headers=[("Content-Encoding", coding)])
 
 
-def _redirect(x, location, code=302):
-    return x.reply(b"elsewhere\n", code, [("Location", location)])
+def _redirect(x, location, code=302, cookies=()):
+    fields = [("Set-Cookie", cookie) for cookie in cookies]
+    return x.reply(b"elsewhere\n", code, [("Location", location), *fields])
+
+
+def _elsewhere(x, path):
+    """The URL of a path under the server's other host name."""
+    host, _, port = x.headers["host"].partition(":")
+    other = "127.0.0.1" if host == "localhost" else "localhost"
+    scheme = x.server.origin.partition(":")[0]
+    return f"{scheme}://{other}:{port}{path}"
 
 
 def _declare(x, length, sent_bytes):

@@ -8,6 +8,8 @@ from downloader import models
 from downloader.models import (
     Attempt,
     AttemptResult,
+    Chain,
+    Cookie,
     Entry,
     Fact,
     Failure,
@@ -16,6 +18,8 @@ from downloader.models import (
     Outcome,
     Partial,
     Phases,
+    Proxies,
+    Proxy,
     Request,
     Returned,
     Saved,
@@ -27,6 +31,9 @@ from downloader.models import (
 PARTIAL = Partial(10, '"tag"', 20)
 FAILURE = Failure("http_503", "busy", 2.5, True)
 SAVED = Saved(3, "ab" * 32, True, '"tag"', None, 1_700_000_000_000_000_000)
+COOKIE = Cookie("a", "1", "h.test", "/", True, False)
+CHAIN = Chain((COOKIE,), "it is for another domain", (1, 2))
+PROXY = Proxy("http://p:1", "--proxy")
 VALUES = [
     Request("http://h/a", "urls.txt:12"),
     Entry(0, "http://h/a#x", "http://h/a", "http://h/a", "h:80", "h/a", "me:pw"),
@@ -39,7 +46,12 @@ VALUES = [
     AttemptResult(7, failure=FAILURE, partial=PARTIAL),
     AttemptResult(7, SAVED, phases=Phases(7.0, 0.1, 0.2, 0.3)),
     Phases(7.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7),
-    AttemptResult(7, redirect="http://other/"),
+    AttemptResult(7, redirect="http://other/", chain=CHAIN),
+    Attempt(7, "http://h/a", "h/a", hops=1, chain=CHAIN),
+    CHAIN,
+    COOKIE,
+    PROXY,
+    Proxies({"all": PROXY}, "localhost"),
     Moved(7, 1 << 40, None),
     Returned(7),
     Outcome(seq=0, url="http://h/a", status=Status.OK, path="h/a", bytes=3),

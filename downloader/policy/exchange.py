@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from downloader.models import Attempt, Partial
+    from downloader.models import Attempt, Chain, Partial
 
 # RFC 9110 §15.4: those of the class that name one place to go on to.
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -130,6 +130,7 @@ class Exchange:
         "_rules",
         "_span",
         "answer",
+        "chain",
         "hops",
         "partial",
         "status",
@@ -154,6 +155,7 @@ class Exchange:
         self.hops = attempt.hops
         self.partial = None if attempt.without_range else attempt.partial
         self._has_asked_on = False
+        self.chain = attempt.chain
         self._span: tuple[int, int] | None = None
         self.status: int | None = None
         self.answer: dict[str, str] = {}
@@ -175,9 +177,12 @@ class Exchange:
             hops=self.hops,
             credentials=self._attempt.credentials,
         )
-        if self.partial is None and not self._codings and self._attempt.known is None:
+        is_plain = not self._codings and self.chain is None
+        if self.partial is None and is_plain and self._attempt.known is None:
             return plain
         fields = dict(plain)
+        if self.chain is not None:
+            self._add_cookies(fields, self.chain)
         if self._asks_on():
             self._has_asked_on = True
             last = "" if self._span is None else self._span[1] - 1
@@ -187,6 +192,14 @@ class Exchange:
             fields["Accept-Encoding"] = ", ".join(self._codings)
         fields.update(self._conditions())
         return fields
+
+    def _add_cookies(self, fields: dict[str, str], chain: Chain) -> None:
+        from downloader.policy import cookies  # few files are behind redirects
+
+        name = next((name for name in fields if name.lower() == "cookie"), "Cookie")
+        value = cookies.field(chain, self.url, fields.get(name, ""))
+        if value:
+            fields[name] = value
 
     def judge_head(self, status: int, answer: dict[str, str], now: datetime) -> Verdict:
         """What a final response head means.
@@ -238,7 +251,7 @@ class Exchange:
         self, status: int, answer: dict[str, str], now: datetime
     ) -> Verdict:
         if status in _REDIRECTS and "location" in answer:
-            return self._judge_redirect(answer["location"])
+            return self._judge_redirect(answer, now)
         if status in _WHOLE and self._span is not None:
             return self._judge_undivided(self._require_partial(), answer)
         if status in _WHOLE and not (status == _NO_CONTENT and self._asks_on()):
@@ -363,15 +376,18 @@ class Exchange:
             return headers.conditions(Known(known.etag, None, known.url))
         return {}
 
-    def _judge_redirect(self, location: str) -> Verdict:
-        if self.hops >= self._max_redirects:
-            return Failure(
-                ErrorKind.REDIRECTS, f"more than {self._max_redirects} redirects"
-            )
+    def _judge_redirect(self, answer: dict[str, str], now: datetime) -> Verdict:
+        from downloader.policy import cookies
+
         try:
-            target = urls.join(self.url, location)
+            target = urls.join(self.url, answer["location"])
         except InvalidUrl as error:
             return Failure(ErrorKind.BLOCKED, f"refused a redirect: {error}")
+        self.chain = cookies.follow(self.chain, self.url, answer, now)
+        if self.hops >= self._max_redirects:
+            fault = f"more than {self._max_redirects} redirects"
+            loop = cookies.loop_fault(self.chain, target)
+            return Failure(ErrorKind.REDIRECTS, fault + loop)
         self.hops += 1
         if target.host_key != self.url.host_key:
             return Leave(target)

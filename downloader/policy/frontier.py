@@ -503,7 +503,7 @@ class Frontier:
         assert result.redirect is not None
         target = urls.parse(result.redirect)
         ticket.origin = ticket.origin or urls.parse(ticket.url).origin
-        ticket.url, ticket.hops = target.text, result.hops
+        ticket.url, ticket.hops, ticket.chain = target.text, result.hops, result.chain
         self._undivide(ticket, host)
         ticket.is_divided, ticket.lead = False, None
         host.held -= 1

@@ -190,7 +190,7 @@ def _key(name: str) -> str:
 
 
 def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.2).
+    """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.3).
 
     Raises:
         ValueError: A name is no token, a value holds a NUL or a line break, or all of
@@ -205,7 +205,9 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         size_bytes += len(name) + len(value) + 4
         if size_bytes > MOST_HEAD_BYTES:
             raise ValueError(name)
-        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+        # A comma stands within a Set-Cookie; a line break stands in no value.
+        separator = "\n" if key == "set-cookie" else ", "
+        joined[key] = f"{joined[key]}{separator}{value}" if key in joined else value
     return joined
 
 

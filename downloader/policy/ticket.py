@@ -9,7 +9,15 @@ from downloader.policy import retry, urls
 from downloader.tuples import NamedTuple
 
 if TYPE_CHECKING:
-    from downloader.models import AttemptResult, Entry, Failure, Partial, Phases, Saved
+    from downloader.models import (
+        AttemptResult,
+        Chain,
+        Entry,
+        Failure,
+        Partial,
+        Phases,
+        Saved,
+    )
 
 
 class Ticket:
@@ -17,6 +25,7 @@ class Ticket:
 
     __slots__ = (
         "began_at",
+        "chain",
         "entry",
         "flights",
         "history",
@@ -44,6 +53,7 @@ class Ticket:
         self.url = entry.url
         self.hops = 0
         self.origin: str | None = None
+        self.chain: Chain | None = None
         self.partial: Partial | None = entry.partial
         self.seconds = 0.0
         self.phases: Phases | None = None
@@ -81,6 +91,7 @@ class Ticket:
             self.history.stale > 0,
             is_undivided=self.is_undivided,
             without_range=self.history.without_range,
+            chain=self.chain,
         )
 
     def next_helper(self, attempt_id: int) -> Attempt:
@@ -115,6 +126,7 @@ class Ticket:
     def restart(self) -> None:
         """Go back to the list's own URL for the next try."""
         self.url, self.hops, self.origin = self.entry.url, 0, None
+        self.chain = None
         self.setback, self.most_flights, self.is_divided = None, 1, False
         self.lead = None
 

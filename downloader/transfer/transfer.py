@@ -207,7 +207,8 @@ class Transfer:
 
     def head_fields(self, status: int, answer: dict[str, str]) -> bool:
         """As `head`, with fields as `headers.parse` gives them."""
-        now = datetime.now(UTC) if "retry-after" in answer else _UNASKED
+        is_timed = "retry-after" in answer or "set-cookie" in answer
+        now = datetime.now(UTC) if is_timed else _UNASKED
         verdict = self._exchange.judge_head(status, answer, now)
         match verdict:
             case Follow():
@@ -671,6 +672,7 @@ class Transfer:
             self._has_helped,
             self.patience.phases(time.monotonic(), self._part.hash_seconds),
             "; ".join(filter(None, (self._note, withheld))) or None,
+            None if redirect is None else self._exchange.chain,
         )
 
 

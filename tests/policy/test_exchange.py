@@ -19,6 +19,7 @@ from downloader.policy.exchange import (
     begin_again,
 )
 from downloader.policy.headers import HeaderRules
+from downloader.policy.urls import parse
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 DATE = "Mon, 23 Nov 2026 12:00:00 GMT"
@@ -204,6 +205,47 @@ class TestRedirect:
 
         assert [type(verdict) for verdict in verdicts] == [Follow, Follow, Failure]
         assert verdicts[-1] == Failure(ErrorKind.REDIRECTS, "more than 2 redirects")
+
+    def test_cookies_of_a_redirect_go_back_beside_the_users_own(self) -> None:
+        rules = HeaderRules(by_host={"a.test": (("COOKIE", "own=1"),)})
+        talk = exchange(rules=rules)
+
+        talk.judge_head(302, {"location": "", "set-cookie": "a=1\nb=2"}, NOON)
+
+        assert talk.request_fields()["COOKIE"] == "own=1; a=1; b=2"
+
+    def test_cookies_of_an_earlier_host_come_along(self) -> None:
+        first = exchange()
+        answer = {"location": "http://b.test/", "set-cookie": "a=1; Path=/"}
+        first.judge_head(302, answer, NOON)
+        attempt = Attempt(0, "http://b.test/", "file", hops=1, chain=first.chain)
+        second = Exchange(attempt, HeaderRules(), 20)
+
+        assert "Cookie" not in second.request_fields()
+        assert second.judge_head(302, {"location": URL}, NOON) == Leave(parse(URL))
+        attempt = Attempt(0, URL, "file", hops=2, chain=second.chain)
+        third = Exchange(attempt, HeaderRules(), 20)
+        assert third.request_fields()["Cookie"] == "a=1"
+
+    def test_cookies_of_other_answers_are_of_no_interest(self) -> None:
+        talk = exchange()
+
+        talk.judge_head(200, {"set-cookie": "a=1"}, NOON)
+
+        assert "Cookie" not in talk.request_fields()
+
+    def test_a_chain_that_loops_says_so(self) -> None:
+        talk = exchange(max_redirects=1)
+        answer = {"location": "", "set-cookie": "a=1; Domain=b.test"}
+
+        talk.judge_head(302, answer, NOON)
+        verdict = talk.judge_head(302, answer, NOON)
+
+        assert isinstance(verdict, Failure)
+        assert verdict.detail == (
+            f"more than 1 redirects: they lead back to {URL}; a cookie on the way was "
+            "refused: it is for another domain"
+        )
 
     def test_hops_of_earlier_hosts_count(self) -> None:
         talk = exchange(hops=2, max_redirects=2)
