@@ -46,7 +46,7 @@ class OddServer:
         self.version = 1
         self._changed = threading.Condition()
         self._connections = {}
-        self._tls = self._server_context() if tls else None
+        self._tls = self._server_context(tls) if tls else None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.port = self._listener.getsockname()[1]
         self.origin = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
@@ -93,12 +93,15 @@ class OddServer:
             thread.join(_JOIN_SECONDS)
         self._listener.close()
 
-    def _server_context(self):
+    def _server_context(self, tls):
         import trustme
 
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        if tls is not True:  # a file with a key and its own certificate
+            context.load_cert_chain(tls)
+            return context
         authority = trustme.CA()
         self.ca_pem = authority.cert_pem.bytes()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
         return context
 

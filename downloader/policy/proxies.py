@@ -41,6 +41,11 @@ class Server(NamedTuple):
         return self.scheme.startswith("socks")
 
     @property
+    def is_tls(self) -> bool:
+        """True if the connection to it is encrypted."""
+        return self.scheme == "https"
+
+    @property
     def place(self) -> str:
         """Host and port as a URL has them."""
         name = f"[{self.host}]" if ":" in self.host else self.host

@@ -62,7 +62,7 @@ class Call:
         self.transfer: Transfer
         self.watch: Watch
         self.easy = easy = pycurl.Curl()
-        self._is_trusting = False
+        self._is_trusting = self._is_curious = False
         self._is_added = False
         self._resolved: list[str] = []
         self._resolved_at = 0.0
@@ -94,6 +94,7 @@ class Call:
             (pycurl.WRITEFUNCTION, self._take_data),
             (pycurl.PREREQFUNCTION, self._before_request),
             (pycurl.SOCKOPTFUNCTION, self._open_socket),
+            (pycurl.DEBUGFUNCTION, self._listen),
         ):
             easy.setopt(option, value)
 
@@ -220,6 +221,11 @@ class Call:
         through = None if proxy is None else server(proxy.url)
         if through != self._through:
             self._go_through(through)
+        is_tls = url.scheme == "https" or (through is not None and through.is_tls)
+        is_curious = is_tls and self._driver.trust.is_curious(url.host_key)
+        if is_curious != self._is_curious:
+            self._is_curious = is_curious
+            easy.setopt(pycurl.VERBOSE, int(is_curious))
         answer = self._driver.look_up(url, through)
         if answer is None:
             self._send()
@@ -244,7 +250,7 @@ class Call:
                 (pycurl.PROXYPASSWORD, proxy.password),
             ):
                 easy.setopt(option, text.encode("utf-8", "surrogateescape"))
-        if proxy.scheme == "https" and not self._is_trusting:
+        if proxy.is_tls and not self._is_trusting:
             self._driver.trust.apply(easy)
             self._is_trusting = True
 
@@ -278,6 +284,8 @@ class Call:
         try:
             # Whoever looked the name up: this is what it has connected to.
             self._driver.engine.permitted(self.transfer.url.host, [address])
+            if self._is_trusting:
+                self._driver.trust.check(self.transfer.url.host_key)
         except TransportError as error:
             self._fault = error
             return int(pycurl.PREREQFUNC_ABORT)
@@ -285,6 +293,13 @@ class Call:
         self._lines.clear()  # a proxy's answer to CONNECT
         self.transfer.patience.asking(time.monotonic(), is_reused=not self._is_dialled)
         return int(pycurl.PREREQFUNC_OK)
+
+    def _listen(self, kind: int, said: bytes) -> None:
+        if kind == pycurl.INFOTYPE_TEXT:
+            through = self._through
+            may_learn = through is None or not through.is_tls
+            key = self.transfer.url.host_key
+            self._driver.trust.listen(key, said, may_learn=may_learn)
 
     # Answers
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pycurl
 
+from downloader.transfer import faults
 from downloader.transfer.aside import Aside
 from downloader.transfer.curl_call import Call
 from downloader.transfer.sockets import Sockets
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 pycurl.global_init(pycurl.GLOBAL_ALL)
 
 _IPV4_PARTS = 4
+# A bound on memory.
+MOST_NAMES = 10_000
 T = TypeVar("T")
 
 
@@ -166,7 +169,7 @@ class CurlDriver:
         is_name = self._names.get(host)
         if is_name is None:
             is_name = not _is_address(host)
-            if len(self._names) > 10_000:  # noqa: PLR2004 - a bound on memory
+            if len(self._names) > MOST_NAMES:
                 self._names.clear()
             self._names[host] = is_name
         return is_name
@@ -251,6 +254,39 @@ class _Trust:
     def __init__(self, engine: Engine) -> None:
         self._plan = engine.plan
         self._found: tuple[str | None, str | None] | None = None
+        # By server: whether its certificate has a name for it where one has to be.
+        self._is_named: dict[str, bool] = {}
+
+    def is_curious(self, host_key: str) -> bool:
+        """True if what libcurl says of a server's certificate should be listened to."""
+        return self._plan.verifies_tls and not self._is_named.get(host_key)
+
+    def listen(self, host_key: str, said: bytes, *, may_learn: bool) -> None:
+        """Take in a line that libcurl says during a handshake.
+
+        It takes a common name where there is no subjectAltName, and has no option
+        against that; nothing else tells of it before the request goes out.
+
+        Args:
+            host_key: The server.
+            said: The line.
+            may_learn: False if it may be about a proxy's certificate.
+        """
+        if b"common name:" in said and b"(matched)" in said:
+            self._is_named[host_key] = False
+        elif may_learn and b"subjectAltName:" in said and b"matche" in said:
+            if len(self._is_named) > MOST_NAMES:
+                self._is_named.clear()
+            self._is_named.setdefault(host_key, True)
+
+    def check(self, host_key: str) -> None:
+        """Refuse a server whose certificate has but a common name.
+
+        Raises:
+            TransportError: So it is.
+        """
+        if self._is_named.get(host_key) is False:
+            raise faults.unnamed()
 
     def apply(self, easy: pycurl.Curl) -> None:
         """Set it on a handle, for servers and for proxies."""

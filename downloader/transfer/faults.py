@@ -68,6 +68,11 @@ def tls(why: str | None) -> TransportError:
     return TransportError(ErrorKind.TLS, _with("the TLS handshake failed", why))
 
 
+def unnamed() -> TransportError:
+    """The certificate names its host in the subject alone, which counts no more."""
+    return tls("the certificate has no subjectAltName for the host")
+
+
 def proxy(why: str | None = None) -> TransportError:
     """The proxy could not be reached, or would not go on."""
     said = "refused or broke off" if why is None else why[:1].lower() + why[1:]

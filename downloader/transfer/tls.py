@@ -22,6 +22,7 @@ def make_context(cacert: str | None, *, verifies: bool) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    context.hostname_checks_common_name = False  # RFC 9110 §4.3.4: subjectAltName alone
     if cacert is None and os.name == "nt":
         context.load_default_certs()  # Windows keeps them in no file
     else:

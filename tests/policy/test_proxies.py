@@ -118,6 +118,7 @@ def test_a_proxys_url_is_taken_apart(
 
     assert (found.origin, found.credentials) == (origin, credentials)
     assert found.is_socks == origin.startswith("socks")
+    assert found.is_tls == origin.startswith("https")
 
 
 def named(kind: str, status: int | None, url: str = "http://p:1") -> str:

@@ -18,6 +18,8 @@ from typing import NamedTuple
 
 import odd_raw
 import pytest
+from certificates import by_common_name
+from cryptography.x509 import RFC822Name
 from odd_server import OddServer, body
 from strategy_rig import (
     WITH_PROCESSES,
@@ -925,6 +927,25 @@ def test_an_unknown_certificate_is_refused_once_and_for_all(odd_tls, tmp_path, n
 
     assert (row.error, row.attempts) == ("tls", 1)
     assert not odd_tls.requests
+
+
+@every_strategy
+@pytest.mark.parametrize("alternatives", [(), (RFC822Name("a@localhost"),)])
+def test_a_certificate_that_names_its_host_by_common_name_is_refused(
+    tmp_path, name, alternatives
+):
+    pem = tmp_path / "common-name.pem"
+    pem.write_bytes(by_common_name("localhost", *alternatives))
+    with OddServer(tls=pem) as odd:
+        urls = [elsewhere(odd, f"/ok/{size}") for size in range(4)]
+        asked = {"cacert": pem, "workers": 2, "retries": 0}
+        refused = fetch(urls, strategy=name, output=tmp_path / "a", **asked)
+        hits = dict(odd.hits)
+        taken = fetch(urls, strategy=name, output=tmp_path / "b", insecure=True)
+
+    assert [row.error for row in refused] == ["tls"] * 4
+    assert not hits
+    assert taken.summary.ok == 4
 
 
 @every_strategy
