@@ -86,3 +86,24 @@ def test_the_proxys_password_is_written_nowhere(odd, proxy, workdir, strategy):
     assert json.loads((workdir / "report.json").read_text())["summary"]["ok"] == 1
     files = [path for path in workdir.rglob("*") if path.is_file()]
     assert not any(b"hunter2" in path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("strategy", ["threads", "asyncio", "curl"])
+def test_what_keeps_it_from_making_a_tunnel_names_it(
+    odd_tls, proxy, monkeypatch, strategy
+):
+    place = f"127.0.0.1:{peers.free_port()}"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:p\xe4ssword@{place}")
+    (refused,) = fetch([odd_tls.url("ok/10")], strategy=strategy, retries=0)
+    monkeypatch.setenv("HTTPS_PROXY", through(proxy, ""))
+    (unauthorized,) = fetch([odd_tls.url("ok/10")], strategy=strategy, retries=0)
+    monkeypatch.setenv("HTTPS_PROXY", "http://nowhere.invalid:1")
+    (unknown,) = fetch([odd_tls.url("ok/10")], strategy=strategy, retries=0)
+
+    assert refused.error == "connect"
+    assert refused.detail == f"proxy {place} (from HTTPS_PROXY): connection refused"
+    assert unauthorized.error == "http_407"
+    name = f"proxy 127.0.0.1:{proxy.port} (from HTTPS_PROXY): wants a user name"
+    assert unauthorized.detail.startswith(name)
+    assert unknown.error == "dns"
+    assert unknown.detail.startswith("proxy nowhere.invalid:1 (from HTTPS_PROXY): ")

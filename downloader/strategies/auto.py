@@ -24,6 +24,7 @@ from downloader.strategies.contract import (
     load,
     usable_cores,
 )
+from downloader.transfer import socks
 
 if TYPE_CHECKING:
     from downloader.models import Attempt, Fact, Failure, WorkerUsage
@@ -286,5 +287,6 @@ def _busy_seconds() -> tuple[float, float]:
 def _others(plan: Plan, workers: int) -> Others:
     """What else there is to try on this machine for this run."""
     cores = "multicore" if min(usable_cores(), workers) > 1 else None
-    threads = "threads" if plan.http_version == 1 and workers > 1 else None
+    has_all = plan.http_version == 1 and socks.is_served(plan.proxies)
+    threads = "threads" if has_all and workers > 1 else None
     return Others(cores, threads)

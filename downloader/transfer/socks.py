@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from downloader.errors import TransportError
@@ -14,12 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import contextmanager
 
-    from downloader.models import Proxy
+    from downloader.models import Proxies, Proxy
 else:
     from contextlib import contextmanager
 
 # The attempts' own watch ends what takes too long.
 _LONG_SECONDS = 1e6
+
+
+def is_served(proxies: Proxies) -> bool:
+    """True unless there is a SOCKS proxy, and python-socks is missing."""
+    urls = [proxy.url.lower() for proxy in proxies.by_scheme.values()]
+    has_one = any(url.startswith("socks") for url in urls)
+    return not has_one or find_spec("python_socks") is not None
 
 
 def require(proxy: Proxy) -> None:

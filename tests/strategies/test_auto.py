@@ -6,6 +6,7 @@ script takes the tuner's place where a moment must be met for certain.
 
 import os
 import signal
+import sys
 
 import pytest
 from odd_server import body
@@ -13,6 +14,7 @@ from strategy_rig import (
     facts_until_results,
     is_alive,
     make_plan,
+    named_proxies,
     opened,
     wait_until,
     worker_pids,
@@ -321,6 +323,17 @@ def test_one_worker_is_compared_with_nothing(tmp_path):
     assert auto._others(plan, 1) == (None, None)
     assert auto._others(plan, 2).threads == "threads"
     assert auto._others(make_plan(tmp_path, http_version=2), 2).threads is None
+
+
+def test_threads_are_left_out_where_they_cannot_reach_a_socks_proxy(
+    tmp_path, monkeypatch
+):
+    plan = make_plan(tmp_path, proxies=named_proxies(all="socks5://p"))
+
+    assert auto._others(plan, 9).threads == "threads"
+    monkeypatch.setitem(sys.modules, "python_socks", None)
+    assert auto._others(plan, 9).threads is None
+    assert auto._others(make_plan(tmp_path), 9).threads == "threads"
 
 
 def test_it_begins_with_what_the_lightest_has_and_may_have_more(tmp_path):

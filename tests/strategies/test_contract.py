@@ -847,6 +847,20 @@ def test_credentials_of_a_url_reach_its_origin_and_are_written_nowhere(
     assert not any(b"s3cret" in data for data in written)
 
 
+@pytest.mark.parametrize("name", ["threads", "asyncio", "curl"])
+def test_a_proxys_credentials_go_to_it_in_utf_8(odd, tmp_path, name):
+    proxy = odd.origin.replace("//", "//\xfcser:hunt%C3%A4r@")
+    (row,) = fetch(
+        "http://behind.test/", strategy=name, output=tmp_path, proxy=proxy, retries=0
+    )
+    ((target, fields),) = odd.requests
+    basic = "Basic " + base64.b64encode("\xfcser:hunt\xe4r".encode()).decode()
+
+    assert target == "http://behind.test/"
+    assert fields["proxy-authorization"] == basic
+    assert "hunt" not in repr(row)
+
+
 @every_strategy
 def test_no_cookie_is_ever_sent_back(odd, tmp_path, name):
     paths = ["/cookie", "/echo", "/redirect-cross/cookie"]
