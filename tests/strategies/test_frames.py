@@ -46,7 +46,7 @@ def test_any_text_is_carried(odd_text, text):
 
 
 def test_a_plan_for_a_folder_whose_name_is_no_utf_8_is_carried():
-    plan = make_plan(NOT_UTF8, proxies={"http": NOT_UTF8}, codings=("gzip",))
+    plan = make_plan(NOT_UTF8, cacert=NOT_UTF8, codings=("gzip",))
     carried = frames.decode(frames.plan_decoder, frames.encode(plan))
 
     assert os.fsencode(carried.root) == b"out-\xff"
@@ -94,7 +94,7 @@ def test_a_child_that_cannot_read_an_order_says_so_and_ends(odd, tmp_path, name)
 
     assert result.failure.kind == "worker_lost"
     assert result.failure.detail.startswith(
-        "its child program died: a fault of this program: ValidationError("
+        "its child program died: a fault of this program: ValidationError: "
     )
     assert not is_alive(pid)
 
