@@ -22,6 +22,7 @@ from downloader.errors import UsageError
 from downloader.models import Outcome, Request
 from downloader.patterns import lazy
 from downloader.policy.list_lines import trim
+from downloader.policy.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -217,8 +218,10 @@ def _open(
         if not may_block:
             _refuse_compressed(descriptor, name)
     except OSError as error:
+        # It may be a URL with something wrong about it, and a password in it.
+        shown = redact(name) if ":" in name else name
         raise UsageError(
-            f"cannot read the list {name}: {error.strerror or error}; "
+            f"cannot read the list {shown}: {error.strerror or error}; "
             "give a file with a URL a line, a URL, or - for stdin"
         ) from error
     return _requests(descriptor, name), may_block

@@ -1,5 +1,8 @@
+import contextlib
+import re
+
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from downloader.intake import Intake, storable
@@ -87,6 +90,23 @@ def test_a_password_is_used_but_never_shown(intake):
     assert entry.credentials == "me:secret"
     assert entry.line == "http://me:***@h/a"
     assert "secret" not in entry.url + entry.identity + entry.path
+
+
+ODD = st.text(st.sampled_from(list("u1[]@:%\\\t ?#.\uff20é\x00'<")), max_size=4)
+
+
+@given(
+    st.sampled_from(["http://", "//", "http:/", "HTTPS:\\\\", "", "x "]), ODD, ODD, ODD
+)
+def test_no_password_in_a_line_reaches_its_row(tmp_path_factory, before, one, two, end):
+    line = f"{before}{one}:{two}hunter2@{end}"
+    # Without a user name, as in `http://h/?u:hunter2@`, it is a part of the target.
+    assume(not re.search(r"[0-9]*[?#]", one + two))
+    with contextlib.closing(Ledger(str(tmp_path_factory.mktemp("ledger")))) as ledger:
+        entry, outcome = admit(Intake(ledger, "tree", is_portable=False), line)[2:4]
+    told = outcome or (entry.line, entry.url, entry.identity, entry.path, entry.host)
+
+    assert "hunter2" not in repr(told)
 
 
 @pytest.mark.parametrize(

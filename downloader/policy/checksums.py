@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from downloader.patterns import lazy
 from downloader.policy import digests
+from downloader.policy.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -150,7 +151,7 @@ class Sums:
         checksum = None if match is None else self._checksum(match)
         if match is None or checksum is None:
             raise ValueError(
-                f"line {number}: {text[:80]!r} is no line of sha256sum, such as "
+                f"line {number}: {redact(text)[:80]!r} is no line of sha256sum, such as "
                 "'9f86d081…  name'; sha512sum, sha384sum, sha1sum, md5sum and b3sum "
                 "will do too"
             )

@@ -30,6 +30,12 @@ _URL = lazy(
     re.VERBOSE,
 )
 _MAX_PORT = 65_535
+# As in options of other programs and in headers, which get into lists by mistake.
+_NAMED_SECRET = lazy(
+    r"((?:passw(?:or)?d|token|secret|authorization|cookie|api[-_]?key)[\"']?\s*[=:]).+",
+    re.DOTALL | re.IGNORECASE,
+)
+_LONGEST_BEGINNING = len("https://") + 1
 _WORD = lazy(r"\S+")
 _OPENING = "\"'`(<[{"
 # A colon before one of these is a port's, or belongs to an IPv6 address.
@@ -55,13 +61,20 @@ _SECRET_QUERY = lazy(
 def redact(line: str) -> str:
     """A line, a URL or a proxy without its password; the user name stays.
 
-    Fails closed: in a text that is no URL beyond doubt, all up to its last "@" is hidden.
+    Fails closed: in a text that is no URL beyond doubt, all up to its last "@" is hidden,
+    and all behind a word such as `password=`.
     """
     end = 0
     for mark in _MARK.finditer(line):
         end = mark.end()
-    if not end:
-        return line
+    shown = _without_password(line, end) if end else line
+    if "://" in shown[:_LONGEST_BEGINNING]:
+        return shown
+    return _NAMED_SECRET.sub(r"\1***", shown)
+
+
+def _without_password(line: str, end: int) -> str:
+    """The line without what stands before its last "@", which ends at `end`."""
     url = _URL.match(line)
     if url is None or int(url[4] or 0) > _MAX_PORT:
         return f"***@{line[end:]}"

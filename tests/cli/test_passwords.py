@@ -32,6 +32,7 @@ SPELLINGS = [
     *["http://u:{}%40h/", "http://u:{}\uff20h/", "javascript:f('u:{}@h')", "'u:{}@h'"],
     *["ssh+git://u:{}@h/", "mailto:u:{}@h", "data:,u:{}@h", "\ufffdu:{}@h", "u {}@h"],
     *["http://a@b:{}@é\ud7ff..h/", "http://u:{}@1.2.3.256/", "http://u:{}@*/"],
+    *["ftp-passwd={}", 'header="Authorization: Basic {}"', "all-proxy=u:p {}@h"],
     "http://u:{}@h/" + "x" * 17_000,
 ]
 
@@ -60,6 +61,8 @@ def test_no_password_in_an_odd_line_is_told(workdir, capfd):
     [
         ["fetch", "//u:{}@h/"],
         ["fetch", "u:{}@h/"],
+        ["fetch", "//u:p {}@h/"],
+        ["fetch", "urls.txt", "--checksums", "sums.txt"],
         ["http://u:p {}@h/"],
         ["--proxy=http://u:p {}@h/"],
         ["fetch", "x", "--report", "http://u:p {}@h", "--report", "r.json"],
@@ -73,6 +76,7 @@ def test_no_password_in_an_odd_line_is_told(workdir, capfd):
 )
 def test_no_password_in_a_bad_argument_is_told(argv, workdir, capfd):
     (workdir / "urls.txt").touch()
+    (workdir / "sums.txt").write_text(f"http://u:{'x' * 60}{SECRET}{'x' * 60}@h/")
 
     assert main([one.format(SECRET) for one in argv]) == 2
     assert SECRET not in "".join(capfd.readouterr())

@@ -532,6 +532,9 @@ class TestRedact:
             ("u p@h/x", "***@h/x"),
             ("javascript:x('u:p@h')", "***@h')"),
             ("x http://u:p@h/ http://v:q/r@h", "***@h"),
+            ("http-passwd=secret", "http-passwd=***"),
+            ("header=Authorization: Bearer secret", "header=Authorization:***"),
+            ('{"password": "secret"}', '{"password":***'),
         ],
     )
     def test_hides_all_up_to_the_last_at_sign_of_what_is_no_plain_url(
@@ -545,6 +548,7 @@ class TestRedact:
             *["http://h/a@b", "http://h:80/a@b:c@d", "http://[::1]:80/a@b", ""],
             *["http://user@h/", "http://h/a:b@c", "http://h/my file@2x.png"],
             *["http://h/a%40b", "http://b%C3%BCcher.de/?a@b", "u:p"],
+            *["http://h/?token=1", "https://h/?password=1", "no password"],
         ],
     )
     def test_leaves_a_line_without_a_password_alone(self, line: str) -> None:

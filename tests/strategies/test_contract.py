@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import odd_raw
 import pytest
@@ -568,6 +569,20 @@ def test_a_proxy_gets_the_url_as_it_stands(odd, tmp_path, name):
     ((target, fields),) = odd.requests
 
     assert (target, fields["host"]) == (url, "nowhere.test.")
+
+
+@every_driver
+@pytest.mark.parametrize("password", ["hünterř€", "h%C3%BCnter%40", "hünter\udcff"])
+def test_a_proxys_password_of_any_letters_works_and_is_told_nowhere(
+    odd, tmp_path, name, password
+):
+    proxy = odd.origin.replace("//", f"//me:{password}@")
+    report = fetch("http://nowhere.test/", strategy=name, output=tmp_path, proxy=proxy)
+    ((_, fields),) = odd.requests
+    secret = b"me:" + unquote_to_bytes(password.encode("utf-8", "surrogateescape"))
+
+    assert fields["proxy-authorization"] == f"Basic {base64.b64encode(secret).decode()}"
+    assert "nter" not in repr(list(report))
 
 
 @every_driver
