@@ -35,7 +35,7 @@ def waiting():
 
 def called(strategy, case):
     argv = [sys.executable, bound_cases.__file__, strategy, case.name]
-    return json.loads(subprocess.check_output(argv, timeout=60))
+    return json.loads(subprocess.check_output(argv, timeout=100))
 
 
 @pytest.mark.parametrize(("strategy", "case"), CASES)
