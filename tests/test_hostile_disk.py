@@ -115,7 +115,8 @@ def test_what_is_planted_stays_and_harms_nobody_else(
     (workdir / "victim").write_bytes(b"not ours")
     host = workdir / f"downloads/127.0.0.1_{odd.port}/ok"
     planted(kind, host / where, workdir / "victim")
-    hit, other = fetch([odd.url("ok/200000"), odd.url("ok/11")], strategy=strategy)
+    urls = [odd.url("ok/200000"), odd.url("ok/11")]
+    hit, other = fetch(urls, strategy=strategy, workers=1)
 
     assert (hit.error, other.error) == ("disk", None)
     assert (workdir / "victim").read_bytes() == b"not ours"
@@ -128,7 +129,7 @@ def test_what_is_planted_under_a_small_files_name_stays(odd, workdir, strategy, 
     (workdir / "victim").write_bytes(b"not ours")
     host = workdir / f"downloads/127.0.0.1_{odd.port}/ok"
     planted(kind, host / "10~f", workdir / "victim")
-    (row,) = fetch([odd.url("ok/10")], strategy=strategy)
+    (row,) = fetch([odd.url("ok/10")], strategy=strategy, workers=1)
 
     assert row.error == "disk"
     assert (workdir / "victim").read_bytes() == b"not ours"
