@@ -7,11 +7,21 @@ import signal
 import threading
 import time
 
+import hypothesis
 import pytest
 from odd_server import OddServer
 
 from downloader.site.process import Site
 from downloader.strategies.contract import usable_cores
+
+# An example that takes long, because the machine stands still, is no fault.
+hypothesis.settings.register_profile(
+    "without a clock",
+    parent=hypothesis.settings(),
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("without a clock")
 
 _FOREIGN_PREFIXES = ("DOWNLOADER_", "SSL_CERT_", "XDG_")
 _FOREIGN_SUFFIXES = ("_PROXY", "_CA_BUNDLE")
