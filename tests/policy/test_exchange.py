@@ -207,7 +207,9 @@ class TestRedirect:
         assert verdicts[-1] == Failure(ErrorKind.REDIRECTS, "more than 2 redirects")
 
     def test_cookies_of_a_redirect_go_back_beside_the_users_own(self) -> None:
-        rules = HeaderRules(by_host={"a.test": (("COOKIE", "own=1"),)})
+        rules = HeaderRules(
+            by_host={"a.test": (("COOKIE", "own=1"),)}, allow_http=frozenset({"a.test"})
+        )
         talk = exchange(rules=rules)
 
         talk.judge_head(302, {"location": "", "set-cookie": "a=1\nb=2"}, NOON)
