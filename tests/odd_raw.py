@@ -7,6 +7,8 @@ missing stays missing.
 CONTENT = b"0123456789"
 _LENGTH = b"Content-Length: 10\r\n"
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
+_IDENTITY = b"Transfer-Encoding: identity\r\n"
+_TEN = b"a\r\n" + CONTENT + b"\r\n0\r\n\r\n"
 
 
 def _answer(first=b"HTTP/1.1 200 OK\r\n", fields=_LENGTH, content=CONTENT):
@@ -51,7 +53,11 @@ ANSWERS = {
     # Lengths
     "length-twice-the-same": _answer(fields=_LENGTH + _LENGTH),
     "length-list-the-same": _answer(fields=b"Content-Length: 10, 10\r\n"),
-    "length-and-chunked": _answer(fields=_LENGTH + _CHUNKED, content=b"0\r\n\r\n"),
+    "length-list-differs": _answer(fields=b"Content-Length: 10, 11\r\n"),
+    "length-and-chunked": _answer(fields=_LENGTH + _CHUNKED, content=_TEN),
+    "chunked-and-length": _answer(
+        fields=_CHUNKED + b"Content-Length: 3\r\n", content=_TEN
+    ),
     "length-empty": _answer(fields=b"Content-Length: \r\n"),
     "length-hexadecimal": _answer(fields=b"Content-Length: 0x0a\r\n"),
     "length-fraction": _answer(fields=b"Content-Length: 10.0\r\n"),
@@ -63,7 +69,39 @@ ANSWERS = {
     "coding-chunked-twice": _answer(
         fields=b"Transfer-Encoding: chunked, chunked\r\n", content=b"0\r\n\r\n"
     ),
+    "identity": _answer(fields=_IDENTITY),
+    "identity-and-length": _answer(fields=_IDENTITY + _LENGTH),
+    "identity-and-chunked": _answer(fields=_IDENTITY + _CHUNKED, content=_TEN),
+    "identity-chunked": _answer(
+        fields=b"Transfer-Encoding: identity, chunked\r\n", content=_TEN
+    ),
+    # Behind a body
+    "behind-line-end": _answer(content=CONTENT + b"\n"),
+    "behind-cr-lf": _answer(content=CONTENT + b"\r\n"),
+    "behind-answer": _answer() + _answer(content=b"STRAYSTRAY"),
+    "behind-answer-twice": _answer() + 2 * _answer(content=b"STRAYSTRAY"),
+    "behind-line-end-and-answer": _answer() + b"\r\n" + _answer(),
+    "behind-line-end-and-bytes": _answer() + b"\r\nand more",
+    "behind-identity": _answer(fields=_IDENTITY + _LENGTH) + _answer(),
+    "behind-identity-bytes": _answer(fields=_IDENTITY + _LENGTH) + b"and more",
+    "behind-length-twice": _answer(fields=_LENGTH + _LENGTH) + _answer(),
+    "behind-length-twice-bytes": _answer(fields=_LENGTH + _LENGTH) + b"and more",
+    "behind-chunks": _chunks(_TEN) + _answer(),
+    "behind-chunks-bytes": _chunks(_TEN) + b"and more",
+    "behind-chunks-cr-lf": _chunks(_TEN) + b"\r\n",
+    "behind-no-content": _answer(b"HTTP/1.1 204 No Content\r\n", b"", b"") + _answer(),
+    # Heads
+    "head-60-kib": _answer(fields=b"X-Odd: " + b"x" * 60_000 + b"\r\n" + _LENGTH),
+    "head-70-kib": _answer(fields=b"X-Odd: " + b"x" * 70_000 + b"\r\n" + _LENGTH),
+    "head-110-kib": _answer(fields=b"X-Odd: " + b"x" * 110_000 + b"\r\n" + _LENGTH),
+    "head-of-fields-70-kib": _answer(
+        fields=(b"X-Odd: " + b"x" * 1_000 + b"\r\n") * 70 + _LENGTH
+    ),
     # Chunks
+    "chunk-lf-alone": _chunks(_TEN.replace(b"\r\n", b"\n")),
+    "chunk-trailer-length": _chunks(
+        b"a\r\n" + CONTENT + b"\r\n0\r\nContent-Length: 3\r\n\r\n"
+    ),
     "chunk-extension": _chunks(b"a;name=value\r\n" + CONTENT + b"\r\n0\r\n\r\n"),
     "chunk-upper-case": _chunks(b"A\r\n" + CONTENT + b"\r\n0\r\n\r\n"),
     "chunk-leading-zeros": _chunks(b"000a\r\n" + CONTENT + b"\r\n0\r\n\r\n"),

@@ -1,4 +1,4 @@
-"""The chunked transfer coding (RFC 9112 §7.1), read strictly."""
+"""The chunked transfer coding (RFC 9112 §7.1), read strictly where bytes are in doubt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from downloader.errors import TransportError
 from downloader.models import ErrorKind
 from downloader.patterns import lazy
-from downloader.policy.exchange import MALFORMED
+from downloader.policy.framing import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,6 @@ SIZE_LINE = lazy(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n")
 # What a size with its extensions, and all of the trailer, may take.
 MOST_LINE_BYTES = 65_536
 MOST_TRAILER_BYTES = 256 << 10
-_CHUNK_END = b"\r\n"
 
 
 class ChunkDecoder:
@@ -25,12 +24,24 @@ class ChunkDecoder:
 
     Attributes:
         is_over: True once the last chunk and its trailer have come.
+        is_plain: False if lines end in LF alone.
+        surplus: Bytes that came with the last chunk and do not belong to it.
     """
 
-    __slots__ = ("_held", "_left", "_state", "_trailer_bytes", "is_over")
+    __slots__ = (
+        "_held",
+        "_left",
+        "_state",
+        "_trailer_bytes",
+        "is_over",
+        "is_plain",
+        "surplus",
+    )
 
     def __init__(self) -> None:
         self.is_over = False
+        self.is_plain = True
+        self.surplus = b""
         self._state = "size"
         self._left = 0
         self._held = b""
@@ -40,12 +51,14 @@ class ChunkDecoder:
         """The content in some more bytes, piece by piece.
 
         Raises:
-            TransportError: They are no chunks, or more came than the last of them.
+            TransportError: They are no chunks.
         """
         position = 0
         data, self._held = self._held + data, b""
         while position < len(data):
-            _require(not self.is_over)
+            if self.is_over:
+                self.surplus = data[position:]
+                return
             if self._state == "content":
                 end = min(len(data), position + self._left)
                 self._left -= end - position
@@ -53,24 +66,27 @@ class ChunkDecoder:
                 position = end
                 if not self._left:
                     self._state = "end"
-            elif self._state == "end":
-                if len(data) - position < len(_CHUNK_END):
-                    _require(_CHUNK_END.startswith(data[position:]))
-                    break
-                _require(data.startswith(_CHUNK_END, position))
-                position += len(_CHUNK_END)
-                self._state = "size"
             else:
                 following = data.find(b"\n", position) + 1
                 if not following:
-                    _require(len(data) - position <= MOST_LINE_BYTES)
-                    break
+                    self._hold(data[position:])
+                    return
                 self._take_line(data[position:following])
                 position = following
-        self._held = data[position:]
+
+    def _hold(self, rest: bytes) -> None:
+        """Keep the beginning of a line until its end comes."""
+        _require(len(rest) <= MOST_LINE_BYTES)
+        _require(self._state != "end" or rest == b"\r")
+        self._held = rest
 
     def _take_line(self, line: bytes) -> None:
-        if self._state == "size":
+        if not line.endswith(b"\r\n"):
+            self.is_plain = False
+        if self._state == "end":
+            _require(line in {b"\r\n", b"\n"})
+            self._state = "size"
+        elif self._state == "size":
             size = SIZE_LINE.fullmatch(line)
             _require(size is not None)
             assert size is not None

@@ -21,6 +21,7 @@ import msgspec
 from downloader.errors import InvalidUrl, TransportError
 from downloader.models import ErrorKind, Failure, Known, http_kind
 from downloader.policy import digests, headers, urls
+from downloader.policy.framing import MALFORMED, Framing, frame
 from downloader.policy.redaction import printable
 from downloader.policy.segments import is_divisible
 from downloader.tuples import NamedTuple
@@ -38,8 +39,6 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203, 204})
 _PARTIAL_CONTENT = 206
 _NOT_MODIFIED = 304
-_NO_CONTENT = 204
-BODILESS = frozenset({_NO_CONTENT, _NOT_MODIFIED})
 _REASONS = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -53,8 +52,9 @@ _REASONS = {
     503: "Service Unavailable",
     504: "Gateway Timeout",
 }
-# Which of its faults it was, some libraries do not say.
-MALFORMED = "the answer is not valid HTTP/1.1"
+_NO_CONTENT = 204
+# Of no matter for where a body ends, only for what becomes of its connection.
+_ANY_VERSION = "1.1"
 _BAD_FRAMING = Failure(ErrorKind.PROTOCOL, MALFORMED)
 # What a request with Range may meet though one without would be answered: nothing, and
 # an answer of no use, whose status apart.
@@ -255,7 +255,7 @@ class Exchange:
         if status in _WHOLE and self._span is not None:
             return self._judge_undivided(self._require_partial(), answer)
         if status in _WHOLE and not (status == _NO_CONTENT and self._asks_on()):
-            return self._judge_whole(status, answer)
+            return self._judge_whole(answer)
         if status == _PARTIAL_CONTENT and self._asks_on():
             return self._judge_range(self._require_partial(), answer)
         if status == _NOT_MODIFIED and self._conditions():
@@ -285,25 +285,19 @@ class Exchange:
         Redirects and errors mostly carry a few hundred bytes; a new connection costs
         one round trip, a TLS one two or three.
         """
-        length = _judge_framing(self.answer)
-        return isinstance(length, int) and length <= DRAINED_BYTES
+        framing = self._judge_framing()
+        return (
+            isinstance(framing, Framing)
+            and framing.is_plain
+            and framing.length is not None
+            and framing.length <= DRAINED_BYTES
+        )
 
     @property
     def is_chunked(self) -> bool:
-        """True if the answer's body comes in chunks."""
-        return "transfer-encoding" in self.answer
-
-    def keeps_connection(self, version: str) -> bool:
-        """True if the answer's connection serves further requests (RFC 9112 §9.3).
-
-        Args:
-            version: That of the answer, `1.1` say.
-        """
-        has_end = self.is_chunked or "content-length" in self.answer
-        if version[0] == "1" and not has_end and self.status not in BODILESS:
-            return False  # what ends the body is the connection's end (§6.3)
-        options = self.answer.get("connection", "").lower()
-        return "close" not in options and (version != "1.0" or "keep-alive" in options)
+        """True if chunks frame the answer's body."""
+        framing = self._judge_framing()
+        return isinstance(framing, Framing) and framing.is_chunked
 
     def judge_end(self, verdict: Receive, received_bytes: int) -> Failure | None:
         """What the body's end means; None if it is whole.
@@ -394,11 +388,19 @@ class Exchange:
         self.url = target
         return Follow(target)
 
-    def _judge_whole(self, status: int, answer: dict[str, str]) -> Verdict:
-        framing = _judge_framing(answer)
+    def _judge_framing(self) -> Framing | Failure:
+        """How the answer's body ends; a failure if its head leaves that in doubt."""
+        assert self.status is not None
+        try:
+            return frame(_ANY_VERSION, self.status, self.answer)
+        except ValueError:
+            return _BAD_FRAMING
+
+    def _judge_whole(self, answer: dict[str, str]) -> Verdict:
+        framing = self._judge_framing()
         if isinstance(framing, Failure):
             return framing
-        expected = 0 if status == _NO_CONTENT else framing
+        expected = framing.length
         if self._codings and headers.is_coded(answer) and expected != 0:
             return self._judge_coding(answer["content-encoding"], expected)
         return Receive(0, expected, expected)
@@ -454,14 +456,17 @@ class Exchange:
 
     def _judge_range(self, partial: Partial, answer: dict[str, str]) -> Verdict:
         """RFC 9110 §15.3.7: a part counts only if it is the one we asked for."""
-        framing = _judge_framing(answer)
+        framing = self._judge_framing()
         if isinstance(framing, Failure):
             return framing
         carried = headers.content_range(answer.get("content-range"))
         if carried is None or carried.first is None or carried.last is None:
             return _unfit("a 206 without a usable Content-Range")
         length = carried.last - carried.first + 1
-        if carried.first != self._offset_bytes() or framing not in {None, length}:
+        if carried.first != self._offset_bytes() or framing.length not in {
+            None,
+            length,
+        }:
             return _unfit("a 206 carries another range than asked for")
         if _differs(carried.total_bytes, partial.total_bytes) or self._changed(partial):
             return begin_again("the file changed while parts of it were fetched")
@@ -505,26 +510,6 @@ def _unfit(reason: str) -> Failure:
 
 def _differs(one: int | None, other: int | None) -> bool:
     return one is not None and other is not None and one != other
-
-
-def _judge_framing(answer: dict[str, str]) -> int | Failure | None:
-    """The body's declared length, None if the transfer coding or the end tells it.
-
-    RFC 9112 §6.3: both framings at once may be an attempt at smuggling, and any coding
-    but chunked was not asked for.
-    """
-    coding = answer.get("transfer-encoding", "")
-    if coding:
-        coding = coding.strip().lower()
-        if coding not in {"", "chunked"}:
-            return _BAD_FRAMING
-    try:
-        length = headers.content_length(answer.get("content-length"))
-    except ValueError:
-        return _BAD_FRAMING
-    if coding and length is not None:
-        return _BAD_FRAMING
-    return length
 
 
 def _status_text(status: int) -> str:

@@ -177,8 +177,6 @@ def _add(fields: dict[str, tuple[str, str]], pairs: Pairs) -> None:
 # RFC 9110 §5.6.2, and §5.5: a NUL, CR or LF in a value is dangerous.
 _TOKEN = lazy(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _DANGEROUS = lazy(r"[\0\r\n]")
-# All fields of a head together. http.client has no such bound, aiohttp neither.
-MOST_HEAD_BYTES = 256 << 10
 
 
 @lru_cache(maxsize=1_024)
@@ -193,17 +191,13 @@ def fields(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Response fields by lower-case name; repeated ones joined (RFC 9110 §5.3).
 
     Raises:
-        ValueError: A name is no token, a value holds a NUL or a line break, or all of
-            them are too large; libraries differ in what they let through.
+        ValueError: A name is no token, or a value holds a NUL or a line break;
+            libraries differ in what they let through.
     """
     joined: dict[str, str] = {}
-    size_bytes = 0
     for name, value in pairs:
         key = _key(name)
         if not value.isprintable() and _DANGEROUS.search(value):
-            raise ValueError(name)
-        size_bytes += len(name) + len(value) + 4
-        if size_bytes > MOST_HEAD_BYTES:
             raise ValueError(name)
         # A comma stands within a Set-Cookie; a line break stands in no value.
         separator = "\n" if key == "set-cookie" else ", "
@@ -243,7 +237,7 @@ def _plain_fields(lines: list[bytes]) -> dict[str, str] | None:
     number = len(lines)
     # Then no line break, and no part of one, stands within a value.
     is_plain = text.count("\r") == text.count("\n") == text.count("\r\n") == number
-    if not is_plain or "\0" in text or len(text) > MOST_HEAD_BYTES:
+    if not is_plain or "\0" in text:
         return None
     plain = {}
     for line in text.split("\r\n"):
@@ -292,15 +286,23 @@ def content_range(value: str | None) -> ContentRange | None:
 def content_length(value: str | None) -> int | None:
     """The declared length; None if absent.
 
+    The same length several times counts as one (RFC 9110 §8.6).
+
     Raises:
-        ValueError: It is no plain decimal number, or several were sent (RFC 9110 §8.6
-            lets a recipient refuse them, and a proxy in between may have read another).
+        ValueError: It is no plain decimal number, or several lengths differ: a proxy in
+            between may have read another one.
     """
     if value is None:
         return None
-    text = value.strip()
-    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+    lengths = {_length(text.strip()) for text in value.split(",")}
+    if len(lengths) > 1:
         raise ValueError(value)
+    return lengths.pop()
+
+
+def _length(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
+        raise ValueError(text)
     return int(text)
 
 

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import aiohappyeyeballs
 import aiohttp
-from aiohttp import abc, client_exceptions, client_proto, http_exceptions
+from aiohttp import abc, client_exceptions, client_proto
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
+from downloader.policy.answers import AnswerReader, malformed
 from downloader.policy.headers import basic
 from downloader.policy.proxies import server
 from downloader.transfer import faults, socks
 from downloader.transfer.aside import Aside
-from downloader.transfer.limits import (
-    MOST_HEAD_FIELDS,
-    MOST_INTERIM_ANSWERS,
-    MOST_LINE_BYTES,
-)
+from downloader.transfer.idle import has_bytes, has_input
 from downloader.transfer.transfer import CHUNK_BYTES, SHORT_LEAD_BYTES, Transfer
 from downloader.transfer.watch import Watch, sweep_seconds
 
@@ -77,9 +77,6 @@ class AiohttpDriver:
             # Not asked to ask again, User-Agent and the like come with each request.
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             read_bufsize=self._engine.chunk_bytes(CHUNK_BYTES // 4),
-            max_line_size=MOST_LINE_BYTES,
-            max_field_size=MOST_LINE_BYTES,
-            max_headers=MOST_HEAD_FIELDS,
         )
         # No public switch; its own test client sets the same attribute.
         self._session._retry_connection = False  # noqa: SLF001
@@ -146,9 +143,8 @@ class AiohttpDriver:
         while transfer.result is None:
             response = await self._send(transfer)
             try:
-                if response.version not in _VERSIONS:
-                    raise faults.malformed()
-                if transfer.head(response.status, _pairs(response)):
+                fields: Any = response.raw_headers  # ours, see `_message`
+                if transfer.head(response.status, dict(fields)):
                     await self._receive(response, transfer)
                     if transfer.ended():
                         await self._in_thread(
@@ -207,15 +203,17 @@ class AiohttpDriver:
             await self._in_thread(transfer.catch_up)
         elif transfer.lead_bytes:
             transfer.catch_up()
-        content = response.content
+        content, watch = response.content, _WATCH.get()
+        handler: _Handler = watch.handler
+        reader = handler.reader
         while True:
             try:
                 data = await content.readany()
-            except http_exceptions.HttpProcessingError as error:
-                raise faults.malformed() from error
             except (aiohttp.ClientError, OSError) as error:
                 raise faults.body_cut() from error
             if not data:
+                if not watch.is_fresh and handler.is_followed(reader):
+                    raise faults.mixed_up()
                 return
             pause_seconds = transfer.chunk(data)
             if transfer.has_enough:
@@ -230,7 +228,7 @@ def _proxy_fields(proxy: Server | None) -> dict[str, str]:
     return {"Proxy-Authorization": basic(proxy.credentials)}
 
 
-_VERSIONS = (aiohttp.HttpVersion10, aiohttp.HttpVersion11)
+_VERSIONS = {"1.0": aiohttp.HttpVersion10, "1.1": aiohttp.HttpVersion11}
 _WATCH: ContextVar[Watch] = ContextVar("watch")
 
 
@@ -240,14 +238,6 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
         await response.read()
     except (aiohttp.ClientError, OSError):
         response.close()
-
-
-def _pairs(response: aiohttp.ClientResponse) -> list[tuple[str, str]]:
-    """The head's fields, read as Latin-1 as in the other drivers (RFC 9110 §5.5)."""
-    return [
-        (name.decode("latin-1"), value.decode("latin-1"))
-        for name, value in response.raw_headers
-    ]
 
 
 class _Resolver(abc.AbstractResolver):
@@ -275,23 +265,137 @@ class _Resolver(abc.AbstractResolver):
         """Nothing: the engine closes the resolver."""
 
 
+class _NoParser:
+    """What aiohttp's protocol asks of its parser, which takes no part here."""
+
+    def pause_reading(self) -> None:
+        """Nothing: what has come is handed on at once."""
+
+    def feed_eof(self) -> None:
+        """Nothing: the protocol does it."""
+
+
 class _Handler(client_proto.ResponseHandler):
-    """aiohttp's protocol with a bound on interim answers and no silent end of a body."""
+    """aiohttp's protocol, read by our own rules instead of its own parser's."""
 
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
-        # aiohttp 3.14 tells whoever waits for a head of a malformed chunk, and lets whoever
-        # reads the body wait for ever.
-        super().set_exception(exc, *cause)
+    # Of the answer to the last request.
+    reader: AnswerReader
+    _is_asked = False
+    _has_end = False
+
+    def set_response_params(
+        self, *, read_bufsize: int = CHUNK_BYTES // 4, **_: Any
+    ) -> None:
+        """A request is about to go out."""
+        self._read_bufsize = read_bufsize
+        self.reader = AnswerReader()
+        self._is_asked = True
+        _WATCH.get().handler = self
+        self._parser = _NoParser()  # type: ignore[assignment] # all that is asked of it
+        self._payload = None
+
+    def data_received(self, data: bytes) -> None:
+        if not data:
+            return  # it reads on after a pause
+        if not self._is_asked:
+            self.close()
+            return
+        reader = self.reader
+        if reader.head is not None and reader.body.is_over:
+            # No request is under way: the connection is not used again.
+            reader.body.is_followed = True
+            self.close()
+            return
+        try:
+            if reader.head is None:
+                data = reader.read_head(data)
+            if reader.head is not None:
+                self._take_body(reader, data)
+        except TransportError as error:
+            self._fail(error)
+
+    def _take_body(self, reader: AnswerReader, data: bytes) -> None:
+        payload, body = self._payload, reader.body
+        if payload is None:
+            payload = EMPTY_PAYLOAD
+            if not body.is_over:
+                payload = StreamReader(self, self._read_bufsize, loop=self._loop)
+        for piece in body.read(data):
+            payload.feed_data(piece)
+        if body.is_over:
+            self._should_close |= not body.keeps_connection
+            payload.feed_eof()
+        if self._payload is None:
+            self._payload = payload
+            self.feed_data((_message(reader), payload))
+
+    def is_followed(self, reader: AnswerReader) -> bool:
+        """True if more came behind an answer before another request went out."""
+        if reader.body.is_followed:
+            return True
+        if reader is not self.reader or self.transport is None:
+            return False
+        if self.transport.get_extra_info("ssl_object") is not None:
+            return False  # its own messages come there as well
+        return has_bytes(_descriptor(self.transport))
+
+    def _fail(self, error: TransportError) -> None:
+        """End the answer: who waits for its head, or reads its body, is told."""
+        self._should_close = True
+        if self._payload is None:
+            self.set_exception(error)
+        else:
+            self._payload.set_exception(error)
+        if self.transport is not None:
+            self.transport.close()
+
+    def eof_received(self) -> None:
+        # With TLS only its own end brings this about, see `connection_lost`.
+        self._has_end = True
+        super().eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._is_asked:
+            self._end(self.reader, is_clean=exc is None and self._has_end)
+        super().connection_lost(exc)
+
+    def _end(self, reader: AnswerReader, *, is_clean: bool) -> None:
         payload = self._payload
-        if payload is not None and payload.exception() is None and not payload.is_eof():
-            payload.set_exception(exc, *cause)
+        if reader.head is None:
+            if reader.has_begun and self.exception() is None:
+                self.set_exception(faults.head_cut())
+        elif not reader.body.is_over and payload is not None:
+            reader.body.end(is_clean=is_clean)
+            if reader.body.is_over:
+                payload.feed_eof()
+            elif payload.exception() is None:
+                payload.set_exception(faults.body_cut())
 
-    async def read(self) -> Any:
-        for _ in range(MOST_INTERIM_ANSWERS + 1):
-            message, payload = await super().read()
-            if not 100 <= message.code < 200 or message.code == 101:  # noqa: PLR2004 - RFC 9110 §15.2
-                return message, payload
-        raise http_exceptions.HttpProcessingError(message="interim answers without end")
+
+def _descriptor(transport: Any) -> int:
+    """Return the number of a transport's socket."""
+    number: int = transport.get_extra_info("socket").fileno()
+    return number
+
+
+_NO_FIELDS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+
+
+def _message(reader: AnswerReader) -> Any:
+    """A head in aiohttp's form; the fields stand where those as they came would."""
+    assert reader.head is not None
+    version, status, fields = reader.head
+    return RawResponseMessage(
+        _VERSIONS[version],
+        status,
+        "",
+        _NO_FIELDS,
+        tuple(fields.items()),  # type: ignore[arg-type] # texts, for bytes
+        not reader.body.keeps_connection,
+        None,
+        upgrade=False,
+        chunked=False,
+    )
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -334,8 +438,17 @@ class _Connector(aiohttp.TCPConnector):
         return await self._wrap_existing_connection(*args, sock=connected, **kwargs)
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        """As aiohttp's: an idle connection, unless the attempt must have a fresh one."""
-        return None if _WATCH.get().wants_fresh else await super()._get(key, traces)
+        """As aiohttp's: an idle connection, unless the attempt must have a fresh one.
+
+        What has come on an idle one and was not read yet counts as well.
+        """
+        if _WATCH.get().wants_fresh:
+            return None
+        while (idle := await super()._get(key, traces)) is not None:
+            if not has_input(_descriptor(idle.transport)):
+                return idle
+            idle.close()
+        return None
 
     async def _create_connection(self, req: Any, *args: Any, **kwargs: Any) -> Any:
         self._let_idle_go()
@@ -380,10 +493,8 @@ def _translate_head(error: Exception, *, is_reused: bool) -> TransportError:
     if isinstance(error, client_exceptions.ClientProxyConnectionError):
         return faults.proxy(why)
     if isinstance(error, client_exceptions.ServerDisconnectedError):
-        # What it had of the head stands where a text does otherwise.
-        is_cut = not isinstance(error.message, str)
-        return faults.head_cut() if is_cut else faults.lost(is_reused=is_reused)
+        return faults.lost(is_reused=is_reused)
     if isinstance(error, client_exceptions.ClientConnectorError):
         return faults.no_connection(why)
     is_lost = isinstance(error, OSError)
-    return faults.lost(is_reused=is_reused) if is_lost else faults.malformed()
+    return faults.lost(is_reused=is_reused) if is_lost else malformed()

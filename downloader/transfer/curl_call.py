@@ -11,21 +11,25 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pycurl
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
-from downloader.policy import headers
-from downloader.policy.chunks import ChunkDecoder
-from downloader.policy.exchange import BODILESS
-from downloader.policy.proxies import server
-from downloader.transfer import faults
-from downloader.transfer.limits import (
+from downloader.policy.answers import (
+    MOST_HEAD_BYTES,
     MOST_HEAD_FIELDS,
     MOST_INTERIM_ANSWERS,
-    MOST_LINE_BYTES,
+    BodyReader,
+    Head,
+    head_too_large,
+    malformed,
+    parse_head,
 )
+from downloader.policy.framing import BODILESS, Framing
+from downloader.policy.proxies import server
+from downloader.transfer import faults
+from downloader.transfer.idle import has_bytes, shut_down
 from downloader.transfer.transfer import SHORT_LEAD_BYTES
 from downloader.transfer.watch import Watch
 
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from downloader.models import Attempt, AttemptResult
     from downloader.policy.proxies import Server
     from downloader.transfer.curl_driver import CurlDriver
+    from downloader.transfer.sockets import Ends
     from downloader.transfer.transfer import Transfer
 
 # Largest read from a socket; libcurl hands it on in pieces of 16 KiB, see `Call.flush`.
@@ -67,7 +72,6 @@ class Call:
         self._resolved: list[str] = []
         self._resolved_at = 0.0
         self._through: Server | None = None
-        self._version = ""
         self._fields: Mapping[str, str] | None = None
         self._wants_fresh = False
         self._lines: list[bytes] = []
@@ -116,7 +120,7 @@ class Call:
         if not self._pieces or self._fault is not None or not self._is_added:
             return False
         self._guarded(self._hand_on)
-        if not (self.transfer.has_enough and self._is_added):
+        if not (self._has_all() and self._is_added):
             return False
         self.leave()
         self._guarded(self._conclude)
@@ -126,6 +130,10 @@ class Call:
         pieces, self._pieces = self._pieces, []
         self._pieces_bytes = 0
         self._write(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    def _has_all(self) -> bool:
+        """True if libcurl, which would read on, need not."""
+        return self.transfer.has_enough or (self._reads_on and self._body.is_over)
 
     def ended(self, code: int) -> None:
         """The library is done with the request."""
@@ -222,7 +230,10 @@ class Call:
         if through != self._through:
             self._go_through(through)
         is_tls = url.scheme == "https" or (through is not None and through.is_tls)
-        is_curious = is_tls and self._driver.trust.is_curious(url.host_key)
+        # Only this shows what libcurl drops behind a body; it would cost all others.
+        is_curious = self._wants_fresh or (
+            is_tls and self._driver.trust.is_curious(url.host_key)
+        )
         if is_curious != self._is_curious:
             self._is_curious = is_curious
             easy.setopt(pycurl.VERBOSE, int(is_curious))
@@ -259,8 +270,12 @@ class Call:
         self._lines.clear()
         self._interim_answers = 0
         self._is_headed = self._is_sent = self._is_wanted = self._is_begun = False
-        self._is_dialled = False
-        self._chunks: ChunkDecoder | None = None
+        self._reads_on = False
+        self._opened: list[int] = []
+        self._framing: Framing | None = None
+        self._body: BodyReader
+        self._read_bytes = 0
+        self._last_read = b""
         self._fault: Exception | None = None
         self._pieces = []
         self._pieces_bytes = 0
@@ -277,21 +292,23 @@ class Call:
         self._is_added = True
         self._driver.multi.add_handle(self.easy)
 
-    def _before_request(self, address: str, *_: object) -> int:
+    def _before_request(self, *ends: Any) -> int:
         """Called as the request goes out; a second time, if libcurl wants to repeat it."""
         if self._is_sent:
             return int(pycurl.PREREQFUNC_ABORT)
         try:
             # Whoever looked the name up: this is what it has connected to.
-            self._driver.engine.permitted(self.transfer.url.host, [address])
+            self._driver.engine.permitted(self.transfer.url.host, [ends[0]])
             if self._is_trusting:
                 self._driver.trust.check(self.transfer.url.host_key)
+            self._refuse_strays(ends)
         except TransportError as error:
             self._fault = error
             return int(pycurl.PREREQFUNC_ABORT)
         self._is_sent = True
         self._lines.clear()  # a proxy's answer to CONNECT
-        self.transfer.patience.asking(time.monotonic(), is_reused=not self._is_dialled)
+        self._read_bytes = 0
+        self.transfer.patience.asking(time.monotonic(), is_reused=not self._opened)
         return int(pycurl.PREREQFUNC_OK)
 
     def _listen(self, kind: int, said: bytes) -> None:
@@ -300,6 +317,24 @@ class Call:
             may_learn = through is None or not through.is_tls
             key = self.transfer.url.host_key
             self._driver.trust.listen(key, said, may_learn=may_learn)
+        elif kind == pycurl.INFOTYPE_DATA_IN:
+            self._read_bytes += len(said)
+            self._last_read = said
+
+    def _refuse_strays(self, ends: Ends) -> None:
+        """Refuse a connection on which anything came while no request was under way.
+
+        libcurl looks at idle connections about once a second, and would take it for the
+        answer to the next request.
+
+        Raises:
+            TransportError: Something has come.
+        """
+        self._ends = ends
+        if self._opened:
+            self._descriptor = _descriptor(self._opened, ends[3])
+        elif not self._driver.sockets.take(ends, self):
+            raise faults.lost(is_reused=True)
 
     # Answers
 
@@ -320,31 +355,36 @@ class Call:
                 del lines[: end + 1]
                 if head and self._take_head(head) is not None:
                     return _ABORT
-        except ValueError:
-            self._fault = faults.malformed()
         except Exception as error:  # noqa: BLE001 - libcurl would print it
             self._fault = error
         return None if self._fault is None else _ABORT
 
     def _take_head(self, lines: list[bytes]) -> int | None:
-        # libcurl bounds them all together; the status line comes on top.
-        if len(lines) > MOST_HEAD_FIELDS + 1 or max(map(len, lines)) > MOST_LINE_BYTES:
-            raise faults.malformed()
-        self._version, status = headers.status_line(lines[0])
-        if 100 <= status < 200 and status != 101:  # noqa: PLR2004 - RFC 9110 §15.2
+        head = parse_head(lines)
+        if head.is_interim:
             self._interim_answers += 1
             if self._interim_answers > MOST_INTERIM_ANSWERS:
-                raise faults.malformed()
+                raise malformed()
             return None
         self._is_headed = True
+        if self._opened and head.version[0] == "1":
+            self._driver.sockets.watch(self._ends, self._descriptor, self)
         transfer = self.transfer
-        if not transfer.head_fields(status, headers.parse(lines[1:])):
-            keeps = status in BODILESS or transfer.is_worth_draining()
+        if not transfer.head(head.status, head.fields):
+            keeps = head.status in BODILESS or transfer.is_worth_draining()
             return None if keeps else _ABORT
         self._is_wanted = True
-        if transfer.is_chunked:
-            self._chunks = ChunkDecoder()
+        self._frame(head)
         return None
+
+    def _frame(self, head: Head) -> None:
+        """Read the body by our own rules; libcurl may find its end by others."""
+        self._framing = head.framing
+        self._body = BodyReader(self._framing)
+        self._is_http_1 = head.version[0] == "1"
+        # Of a coding other than `chunked` alone libcurl awaits the connection's end.
+        coding = head.fields.get("transfer-encoding", "chunked")
+        self._reads_on = coding.strip().lower() != "chunked"
 
     def _begin_body(self) -> int | None:
         """The body's first bytes are here: its head first, and what the part holds."""
@@ -384,13 +424,10 @@ class Call:
             self._hand_on()
         except Exception as error:  # noqa: BLE001 - libcurl would print it
             self._fault = error
-        return _ABORT if self._fault or self.transfer.has_enough else None
+        return _ABORT if self._fault or self._has_all() else None
 
     def _write(self, data: bytes) -> None:
-        if self._chunks is None:
-            self._take_content(data)
-            return
-        for piece in self._chunks.decode(data):
+        for piece in self._body.read(data):
             self._take_content(piece)
 
     def _take_content(self, data: bytes) -> None:
@@ -411,7 +448,7 @@ class Call:
         transfer = self.transfer
         self._tell_times()
         fault = self._fault
-        if fault is None and self._is_wanted and not transfer.has_enough:
+        if fault is None and self._is_wanted and not self._has_all():
             fault = self._end_fault(code)
         elif not self._is_headed and fault is None:
             fault = self._head_fault(code)
@@ -428,7 +465,7 @@ class Call:
     def _tell_times(self) -> None:
         """Have handshake and first byte counted apart; libcurl tells of them afterwards."""
         times, patience = self.easy.getinfo, self.transfer.patience
-        if self._is_dialled and self._is_trusting:
+        if self._opened and self._is_trusting:
             secured_at = times(pycurl.APPCONNECT_TIME)
             if secured_at:
                 patience.secured(secured_at - times(pycurl.CONNECT_TIME))
@@ -464,26 +501,53 @@ class Call:
 
     def _end_fault(self, code: int) -> TransportError | None:
         """What is wrong with a body's end."""
-        if self._chunks is not None and not self._chunks.is_over:
+        if self._body.is_cut:
             return faults.body_cut()
         if code:
-            return faults.malformed() if code in _MALFORMED else faults.body_cut()
+            return malformed() if code in _MALFORMED else faults.body_cut()
         if self._is_cut_after():
-            # Or so it seems: libcurl may have found it closed by the server meanwhile.
-            fault = faults.malformed()
-            return TransportError(fault.kind, fault.detail, stale=True)
-        return None
+            return self._surplus_fault()
+        return self._close_odd()
 
     def _is_cut_after(self) -> bool:
         """True if libcurl closed a connection that was to be kept.
 
         It does when more came than was declared, of which it says nothing else.
         """
-        if self._version[0] != "1" or self._chunks is not None:
+        framing = self._framing
+        if not self._is_http_1 or framing is None or framing.length is None:
             return False  # what frames bodies by itself cannot carry more
-        if not self.transfer.keeps_connection(self._version):
+        if not framing.keeps_connection:
             return False
         return bool(self.easy.getinfo(pycurl.ACTIVESOCKET) == -1)
+
+    def _surplus_fault(self) -> TransportError | None:
+        """What is wrong with bytes behind a body; those are only seen on a second try."""
+        if not self._wants_fresh:
+            # Or so it seems: libcurl may have found it closed by the server meanwhile.
+            fault = malformed()
+            return TransportError(fault.kind, fault.detail, stale=True)
+        assert self._framing is not None
+        assert self._framing.length is not None
+        surplus_bytes = self._read_bytes - self._framing.length
+        if surplus_bytes > 0:
+            try:
+                self._body.follow(self._last_read[-surplus_bytes:])
+            except TransportError as error:
+                return error
+        return None
+
+    def _close_odd(self) -> TransportError | None:
+        """Close a connection that libcurl would keep, but that is of no more use."""
+        descriptor = self.easy.getinfo(pycurl.ACTIVESOCKET)
+        is_ours = descriptor != -1 and self._driver.sockets.has(self._ends, self)
+        if is_ours and not self._body.keeps_connection:
+            shut_down(descriptor)
+        is_plain = self.transfer.url.scheme == "http"
+        is_followed = is_ours and is_plain and has_bytes(descriptor)
+        if not self._opened and (is_followed or self._body.is_followed):
+            return faults.mixed_up()
+        return None
 
     def _head_fault(self, code: int) -> TransportError:
         """What kept an answer's head from coming."""
@@ -496,8 +560,10 @@ class Call:
             return self._proxy_fault(code, why)
         if code == pycurl.E_COULDNT_CONNECT:
             return faults.no_connection(why)
+        if code == _TOO_LARGE or sum(map(len, self._lines)) > MOST_HEAD_BYTES:
+            return head_too_large()
         if code in _MALFORMED or len(self._lines) > MOST_HEAD_FIELDS:
-            return faults.malformed()
+            return malformed()
         return self._loss(code)
 
     def _proxy_fault(self, code: int, why: str | None) -> TransportError:
@@ -535,7 +601,7 @@ class Call:
 
     def _open_socket(self, descriptor: int, _purpose: int) -> int:
         self._driver.sockets.forget(descriptor)
-        self._is_dialled = True
+        self._opened.append(descriptor)
         return int(pycurl.SOCKOPT_OK)
 
 
@@ -560,11 +626,25 @@ _TLS = frozenset(
 # libcurl's CURLPX_REPLY_* and the codes that a SOCKS proxy sends (RFC 1928 §6).
 _SOCKS_REPLIES = {20: 1, 23: 2, 22: 3, 21: 4, 19: 5, 24: 6, 18: 7, 17: 8}
 # The first stands for an answer that is HTTP/0.9 at best.
-_MALFORMED = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, _WEIRD_SERVER_REPLY, _TOO_LARGE})
+_MALFORMED = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, _WEIRD_SERVER_REPLY})
 
 
 def _nothing() -> None:
     """The loop itself looks after each sweep which calls were cut off."""
+
+
+def _descriptor(opened: list[int], port: int) -> int:
+    """Return which of the sockets that an attempt has opened is the one at a port."""
+    if len(opened) > 1:
+        import socket  # 3 ms, only for hosts with several addresses
+
+        for descriptor in opened:
+            connected = socket.socket(fileno=descriptor)
+            found = connected.getsockname()[1]
+            connected.detach()
+            if found == port:
+                return descriptor
+    return opened[-1]
 
 
 def _header_lines(fields: Mapping[str, str]) -> list[bytes]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from downloader.errors import TransportError
 from downloader.models import ErrorKind, http_kind
-from downloader.policy.exchange import MALFORMED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,18 +23,19 @@ def lost(*, is_reused: bool) -> TransportError:
     return TransportError(ErrorKind.CONNECT, text, is_reused)
 
 
+def mixed_up() -> TransportError:
+    """Another answer followed on a connection that was used before.
+
+    Which of them was the one that was asked for, nothing says.
+    """
+    text = "two answers came to one request on a reused connection"
+    return TransportError(ErrorKind.CONNECT, text, stale=True)
+
+
 def head_cut() -> TransportError:
     """The connection ended inside a response head."""
     text = "the connection ended inside the response head"
     return TransportError(ErrorKind.TRUNCATED, text)
-
-
-def malformed() -> TransportError:
-    """An answer that is not HTTP/1.1: its head, or the chunks of its body (RFC 9112).
-
-    One word for all of it: where a library finds out depends on how the bytes arrived.
-    """
-    return TransportError(ErrorKind.PROTOCOL, MALFORMED)
 
 
 def body_cut() -> TransportError:

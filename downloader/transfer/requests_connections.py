@@ -1,17 +1,17 @@
 """The connections under the requests driver: ours to dial, to watch and to cut.
 
-requests' adapter keeps its pools and its HTTP/1.1; what it connects with, and what reads a
-response head, are subclasses that tell a `Line` what they do and take no head that is cut,
-malformed, too large, or preceded by interim answers without end.
+requests' adapter keeps its pools and sends the requests; what it connects with, and what
+reads the answers, are subclasses that tell a `Line` what they do and read by our own rules.
 """
 
 from __future__ import annotations
 
 import contextlib
-import email.errors
 import http.client
 import socket
+import ssl
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -20,14 +20,11 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.retry import Retry
 
-from downloader.policy.chunks import SIZE_LINE
-from downloader.policy.headers import MOST_HEAD_BYTES, basic
+from downloader.policy.answers import AnswerReader
+from downloader.policy.headers import basic
 from downloader.policy.proxies import server
 from downloader.transfer import faults, socks
-from downloader.transfer.limits import (
-    MOST_INTERIM_ANSWERS,
-    MOST_LINE_BYTES,
-)
+from downloader.transfer.idle import has_bytes
 from downloader.transfer.watch import Watch
 
 if TYPE_CHECKING:
@@ -40,6 +37,8 @@ if TYPE_CHECKING:
     from downloader.transfer.resolver import Address
 
 
+# What is read at once before a head is complete.
+HEAD_BYTES = 64 << 10
 # Hosts whose idle connections one thread keeps.
 KEPT_POOLS = 10
 # With several addresses left to try, one of them gets no more than its part, nor less
@@ -52,6 +51,8 @@ class Line:
 
     Attributes:
         target: The request target to send, as it stands.
+        is_reused: True if it has served a request before.
+        reader: Of the last answer on it.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -64,6 +65,7 @@ class Line:
         # The proxy that the adapter knows, and the one that is our own business.
         self.http_proxy: Server | None = None
         self._socks: Proxy | None = None
+        self.reader: AnswerReader
 
     def begin(self, watch: Watch) -> None:
         """A new attempt begins; no connection is in use yet."""
@@ -172,6 +174,14 @@ class Line:
             raise
         return made
 
+    def is_mixed_up(self) -> bool:
+        """True if another answer followed on a connection that was used before."""
+        in_use = self._socket
+        if not self.is_reused or in_use is None:
+            return False
+        is_plain = type(in_use) is socket.socket and in_use.fileno() != -1
+        return self.reader.body.is_followed or (is_plain and has_bytes(in_use.fileno()))
+
     def guard_handshake(self, connected: socket.socket) -> None:
         """Keep hold of a connection whose socket object TLS is about to take over."""
         self._socket = self._guard = connected.dup()
@@ -190,172 +200,103 @@ class Line:
                 socket.socket.shutdown(in_use, socket.SHUT_RDWR)
 
 
-_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1"})
-
-# With these http.client leaves a line of the head out and says nothing.
-_LOST_LINES = (
-    email.errors.InvalidHeaderDefect,
-    email.errors.MisplacedEnvelopeHeaderDefect,
-)
-
-
-class EarlyEnd(http.client.HTTPException):
-    """The connection ended inside a response head."""
-
-
-class UnusableHead(http.client.HTTPException):
-    """A response head that no honest server sends; the text says why."""
-
-
-class BadChunk(http.client.HTTPException):
-    """A chunk's size is no hexadecimal number."""
-
-
-_EMPTY_LINES = (b"\r\n", b"\n")
-
-
-class _HeadLines:
-    """The lines of a response head, none of them missing and not too many."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._size_bytes = 0
-
-    def readline(self, limit: int = -1) -> bytes:
-        line: bytes = self._file.readline(limit)
-        while line in _EMPTY_LINES and not self._size_bytes:
-            # Before the status line; others take it as well (RFC 9112 §2.2).
-            line = self._file.readline(limit)
-        if not line and self._size_bytes:
-            raise EarlyEnd("the connection ended inside the response head")
-        self._size_bytes += len(line)
-        if self._size_bytes > MOST_HEAD_BYTES:
-            raise UnusableHead("the response head is too large")
-        return line
-
-    def close(self) -> None:
-        self._file.close()
-
-
 class _Answer(http.client.HTTPResponse):
-    """http.client's response with a head that is complete, well-formed and final."""
+    """http.client's response, read by our own rules instead of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reader = AnswerReader()
+        self._content: deque[bytes] = deque()
+        self._is_torn = False
 
     def begin(self) -> None:
-        file = self.fp
-        self.fp = lines = _HeadLines(file)  # type: ignore[assignment] # quacks enough for a head
-        try:
-            super().begin()
-        finally:
-            if self.fp is lines:  # type: ignore[comparison-overlap] # as assigned above
-                self.fp = file
-        unread = self.msg.get_payload()
-        if isinstance(unread, str) and unread:
-            raise UnusableHead("the response head has a line without a colon")
-        if any(isinstance(defect, _LOST_LINES) for defect in self.msg.defects):
-            raise UnusableHead("the response head has a line that is no field")
+        """Read the final head.
 
-    def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(MOST_INTERIM_ANSWERS + 1):
-            version, status, reason = super()._read_status()  # type: ignore[misc] # private, but the only seam: begin() skips 100 alone
-            if version not in _VERSIONS:
-                raise UnusableHead("another version than HTTP/1.0 and 1.1")
-            if not 100 <= status < 200 or status == 101:  # noqa: PLR2004 - RFC 9110 §15.2
-                return version, status, reason
-            http.client.parse_headers(self.fp)
-        raise UnusableHead("interim answers without end")
+        Raises:
+            TransportError: There is none.
+        """
+        reader = self.reader
+        behind = b""
+        while reader.head is None:
+            data = self._receive(HEAD_BYTES)
+            if not data and reader.has_begun:
+                raise faults.head_cut()
+            if not data:
+                raise http.client.RemoteDisconnected("")
+            behind = reader.read_head(data)
+        self._content.extend(reader.body.read(behind))
+        self.code = self.status = reader.head.status
+        self.version, self.reason = 11, ""
+        self.headers = self.msg = http.client.HTTPMessage()
+        self.chunked, self.length = False, None
+        self.will_close = not reader.body.keeps_connection
 
     def read1(self, n: int = -1) -> bytes:
-        """As http.client's, which drops what follows a body's declared end unseen.
+        """Some of the body; empty at its end.
 
-        Nobody has asked for more: that is another answer than the one that was declared.
+        Raises:
+            TransportError: It is malformed, or breaks off.
         """
-        data = super().read1(n)
-        self._look_behind()
-        if self._has_surplus:
-            raise BadChunk("the body is longer than declared")
-        return data
+        body = self.reader.body
+        while not self._content and not body.is_over:
+            data = self._receive(n)
+            if not data:
+                body.end(is_clean=not self._is_torn)
+                if not body.is_over:
+                    raise faults.body_cut()
+            self._content.extend(body.read(data))
+        content = self._content.popleft() if self._content else b""
+        if body.is_over and not self._content and not self.isclosed():
+            self._close_conn()  # type: ignore[attr-defined] # private, but the only seam
+        return content
 
-    _has_surplus = False
-
-    def _close_conn(self) -> None:
-        # From Python 3.12.3 on it is called with a body's last byte, before then with the
-        # next read; what has come and was not read is lost with it.
-        self._look_behind()
-        super()._close_conn()  # type: ignore[misc] # private, as below
-
-    def _look_behind(self) -> None:
-        if self.length == 0 and not self.chunked and _has_more(self.fp):
-            self._has_surplus = True
-
-    def _get_chunk_left(self) -> int | None:
-        """As http.client's, which throws away whatever stands where a chunk must end."""
-        if not self.chunk_left and self.chunk_left is not None:
-            if self._safe_read(2) != b"\r\n":  # type: ignore[attr-defined] # private, as below
-                raise BadChunk("a chunk is longer than its size")
-            self.chunk_left = None
-        left: int | None = super()._get_chunk_left()  # type: ignore[misc] # private, see below
-        return left
-
-    def _read_next_chunk_size(self) -> int:
-        """As http.client's, but strict: it would take `-5`, `0x10` and `1_0`."""
-        line = self.fp.readline(MOST_LINE_BYTES + 1)
-        if not line.endswith(b"\n"):
-            raise ValueError("the connection ended inside a chunk's size")
-        size = SIZE_LINE.fullmatch(line)
-        if size is None:
-            raise BadChunk("a chunk's size is no number")
-        return int(size[1], 16)
-
-    def _read_and_discard_trailer(self) -> None:
-        """As http.client's, which takes any end of the connection for the trailer's."""
-        size_bytes = 0
-        while size_bytes <= MOST_HEAD_BYTES:
-            line = self.fp.readline(MOST_LINE_BYTES + 1)
-            if not line.endswith(b"\n"):
-                raise http.client.IncompleteRead(b"")
-            if line in {b"\r\n", b"\n"}:
-                return
-            if b":" not in line:
-                raise BadChunk("the trailer has a line without a colon")
-            size_bytes += len(line)
-        raise BadChunk("the trailer is too large")
+    def _receive(self, most: int) -> bytes:
+        """Whatever has come; empty at the connection's end."""
+        if self.fp is None:
+            return b""
+        try:
+            return self.fp.read1(most)
+        except ssl.SSLEOFError:
+            self._is_torn = True
+            return b""
 
 
-class _TunnelAnswer(_Answer):
+class _TunnelAnswer(http.client.HTTPResponse):
     """A proxy's answer to CONNECT."""
 
     def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()
+        version, status, reason = super()._read_status()  # type: ignore[misc] # private, but the only seam
         if status != http.HTTPStatus.OK:
             raise faults.tunnel(status)
         return version, status, reason
 
 
-def _has_more(file: Any) -> bool:
-    """True if more has come than was read, without waiting for it."""
-    connection = getattr(getattr(file, "raw", None), "_sock", None)
-    if connection is None:
-        return False
-    before = connection.gettimeout()
-    try:
-        connection.settimeout(0.0)
-        return bool(file.peek(1))
-    except OSError:
-        return False  # nothing to read from, or TLS has nothing yet
-    finally:
-        with contextlib.suppress(OSError):
-            connection.settimeout(before)
-
-
 class _Watched(HTTPConnection):
     """What both kinds of connection have in common: they tell the line."""
 
-    response_class = _Answer
     line: Line
     _answers = 0
+    _answer: _Answer | None = None
+
+    def response_class(self, *args: Any, **kwargs: Any) -> _Answer:  # type: ignore[override] # called like a class
+        """Make what reads the next answer."""
+        self._answer = _Answer(*args, **kwargs)
+        return self._answer
+
+    @property
+    def is_connected(self) -> bool:
+        """True if an idle connection may be used: nothing has come on it since.
+
+        urllib3 looks at the socket; TLS may have taken bytes from there already.
+        """
+        if self._answer is not None and not self._answer.reader.body.keeps_connection:
+            return False
+        pending = getattr(self.sock, "pending", None)
+        return super().is_connected and not (pending and pending())
 
     def _new_conn(self) -> socket.socket:
         self._answers = 0
+        self._answer = None
         return self.line.dial(self._dns_host, self.port, self.socket_options)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
@@ -366,6 +307,8 @@ class _Watched(HTTPConnection):
     def getresponse(self) -> HTTPResponse:  # type: ignore[override] # as urllib3's own
         response = super().getresponse()
         self._answers += 1
+        assert self._answer is not None
+        self.line.reader = self._answer.reader
         return response
 
 
@@ -376,6 +319,12 @@ class _PlainConnection(_Watched):
 
 
 class _TlsConnection(_Watched, HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        # Then a connection that is cut differs from one that ends (RFC 8446 §6.1).
+        secured: Any = self.sock
+        secured.suppress_ragged_eofs = False
+
     def _new_conn(self) -> socket.socket:
         connected = super()._new_conn()
         self.line.guard_handshake(connected)
@@ -384,11 +333,11 @@ class _TlsConnection(_Watched, HTTPSConnection):
         return connected
 
     def _tunnel(self) -> None:
-        self.response_class = _TunnelAnswer
+        self.response_class = _TunnelAnswer  # type: ignore[assignment, method-assign]
         try:
             super()._tunnel()
         finally:
-            self.response_class = _Answer
+            del self.response_class
         self.line.secures()
 
 

@@ -6,9 +6,8 @@ environment, decoding or content-sniffing of theirs takes part. The adapter is u
 without the session's `send`, which reads the body of every redirect (1 MB of it can
 unfold to 1 GB) and costs a third of the time.
 
-What the libraries leave open is mended here: a response head that ends early (requests
-takes it for an empty answer of status 200), interim answers without end, and waits that
-their timeouts do not see; see `downloader.transfer.watch`.
+Answers are read by our own rules, see `downloader.policy.answers`; waits that the
+libraries' timeouts do not see are watched, see `downloader.transfer.watch`.
 """
 
 from __future__ import annotations
@@ -23,14 +22,12 @@ from requests.structures import CaseInsensitiveDict
 from urllib3 import exceptions as urllib3_errors
 
 from downloader.errors import DiskError, InvalidUrl, TransportError
+from downloader.policy.answers import malformed
 from downloader.transfer import faults
 from downloader.transfer.requests_connections import (
     KEPT_POOLS,
     Adapter,
-    BadChunk,
-    EarlyEnd,
     Line,
-    UnusableHead,
 )
 from downloader.transfer.transfer import CHUNK_BYTES, Transfer
 from downloader.transfer.watch import Watch
@@ -112,7 +109,9 @@ class RequestsDriver:
             raw = self._send(transfer)
             is_whole = False
             try:
-                if transfer.head(raw.status, raw.headers.items()):
+                head = self._line.reader.head
+                assert head is not None
+                if transfer.head(head.status, head.fields):
                     yield from self._receive(raw, transfer)
                     is_whole = not transfer.has_enough and watch.failure is None
                     if watch.failure is None:
@@ -164,6 +163,8 @@ class RequestsDriver:
             if pause_seconds:
                 self._engine.pause(pause_seconds)
             yield
+        if self._line.is_mixed_up():
+            raise faults.mixed_up()
 
 
 def _read(raw: HTTPResponse, most: int, transfer: Transfer) -> bytes:
@@ -173,8 +174,6 @@ def _read(raw: HTTPResponse, most: int, transfer: Transfer) -> bytes:
     except urllib3_errors.ReadTimeoutError as error:
         raise faults.timeout(transfer.patience.complaint()) from error
     except (urllib3_errors.HTTPError, http.client.HTTPException, OSError) as error:
-        if any(isinstance(one, BadChunk) for one in _chain(error)):
-            raise faults.malformed() from error
         raise faults.body_cut() from error
 
 
@@ -202,11 +201,6 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 _Classes = tuple[type[BaseException], ...]
-_BAD_HEAD: _Classes = (
-    UnusableHead,
-    http.client.LineTooLong,
-    urllib3_errors.InvalidHeader,
-)
 _TLS: _Classes = (ssl.SSLError, urllib3_errors.SSLError)
 _TIMEOUT: _Classes = (urllib3_errors.TimeoutError, TimeoutError)
 
@@ -224,13 +218,11 @@ def _translate_head(
         return faults.lost(is_reused=True)
     # From the most to the least telling; the first class found in the chain decides.
     choices: tuple[tuple[_Classes, TransportError], ...] = (
-        ((EarlyEnd,), faults.head_cut()),
-        (_BAD_HEAD, faults.malformed()),
         (_TLS, faults.tls(faults.reason(chain))),
         ((urllib3_errors.ProxyError,), faults.proxy()),
         (_TIMEOUT, faults.timeout(complaint)),
         ((ConnectionError,), faults.lost(is_reused=is_reused)),
-        ((http.client.HTTPException,), faults.malformed()),
+        ((http.client.HTTPException,), malformed()),
     )
     for classes, fault in choices:
         if any(isinstance(one, classes) for one in chain):

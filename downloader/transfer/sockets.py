@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
+from downloader.transfer.idle import has_input
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from io import RawIOBase
@@ -31,6 +33,10 @@ _FLAGS = {
 }
 
 
+# Both ends of a connection, as libcurl names them: address and port, theirs and ours.
+Ends = tuple[str, str, int, int]
+
+
 class Sockets:
     """Turns a multi handle: waits for its sockets, and tells it which are ready.
 
@@ -45,6 +51,9 @@ class Sockets:
         self._selector = selectors.DefaultSelector()
         self._wanted: dict[int, int] = {}
         self._registered: dict[int, int] = {}
+        self._watched: dict[Ends, int] = {}
+        self._users: dict[Ends, object] = {}
+        self._ends: dict[int, Ends] = {}
         self._due: float | None = None
         self._alarm, self._bell = _bell()
         self._selector.register(self._alarm, selectors.EVENT_READ)
@@ -112,7 +121,30 @@ class Sockets:
     def forget(self, descriptor: int) -> None:
         """A new socket has this number, which a closed one may have had before."""
         self._wanted.pop(descriptor, None)
+        ends = self._ends.pop(descriptor, None)
+        if ends is not None and self._watched.get(ends) == descriptor:
+            del self._watched[ends], self._users[ends]
         self._forget(descriptor)
+
+    def watch(self, ends: Ends, descriptor: int, user: object) -> None:
+        """An HTTP/1 answer came on a connection: between answers nothing may come.
+
+        On other connections it may: HTTP/2 and 3 have frames that nobody asked for.
+        """
+        self._watched[ends], self._ends[descriptor] = descriptor, ends
+        self._users[ends] = user
+
+    def take(self, ends: Ends, user: object) -> bool:
+        """Use a connection; False if it has received anything since, if only its end."""
+        descriptor = self._watched.get(ends)
+        if descriptor is None:
+            return True
+        self._users[ends] = user
+        return not has_input(descriptor)
+
+    def has(self, ends: Ends, user: object) -> bool:
+        """True if nobody else has used the connection meanwhile."""
+        return self._users.get(ends) is user
 
     def _forget(self, descriptor: int) -> None:
         self._registered.pop(descriptor, None)

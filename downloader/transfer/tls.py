@@ -27,6 +27,8 @@ def make_context(cacert: str | None, *, verifies: bool) -> ssl.SSLContext:
         context.load_default_certs()  # Windows keeps them in no file
     else:
         context.load_verify_locations(*trusted(cacert))
+    # Python sets it: a connection that is cut would look like one that ends.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if not verifies:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

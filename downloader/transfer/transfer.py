@@ -34,9 +34,8 @@ from downloader.models import (
     Partial,
     Saved,
 )
-from downloader.policy import digests, headers
+from downloader.policy import digests
 from downloader.policy.exchange import (
-    MALFORMED,
     Exchange,
     Follow,
     Leave,
@@ -54,7 +53,7 @@ from downloader.transfer.segment_map import IS_AVAILABLE
 from downloader.transfer.share import Share
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from downloader.models import Attempt, Proxy
     from downloader.policy.urls import Url
@@ -185,28 +184,17 @@ class Transfer:
         self._received_bytes = 0
         return self._exchange.request_fields()
 
-    def head(self, status: int, pairs: Iterable[tuple[str, str]]) -> bool:
+    def head(self, status: int, answer: dict[str, str]) -> bool:
         """Take a final response head in.
 
         Args:
             status: Its status code.
-            pairs: Its fields as they came, read as Latin-1 (RFC 9110 §5.5).
+            answer: Its fields, as `headers.parse` gives them.
 
         Returns:
             True if a body is to be read now. Otherwise the answer's body is of no
             interest: the attempt has its `result`, or goes on with another request.
-
-        Raises:
-            TransportError: The fields are malformed.
         """
-        try:
-            answer = headers.fields(pairs)
-        except ValueError as error:
-            raise TransportError(ErrorKind.PROTOCOL, MALFORMED) from error
-        return self.head_fields(status, answer)
-
-    def head_fields(self, status: int, answer: dict[str, str]) -> bool:
-        """As `head`, with fields as `headers.parse` gives them."""
         is_timed = "retry-after" in answer or "set-cookie" in answer
         now = datetime.now(UTC) if is_timed else _UNASKED
         verdict = self._exchange.judge_head(status, answer, now)
@@ -234,15 +222,6 @@ class Transfer:
     def is_worth_draining(self) -> bool:
         """True if the answer's body, of no interest, should be read to its short end."""
         return self._exchange.is_worth_draining()
-
-    @property
-    def is_chunked(self) -> bool:
-        """True if the answer's body is framed by chunks."""
-        return self._exchange.is_chunked
-
-    def keeps_connection(self, version: str) -> bool:
-        """True if the answer leaves its connection open."""
-        return self._exchange.keeps_connection(version)
 
     @property
     def lead_bytes(self) -> int:
@@ -419,7 +398,7 @@ class Transfer:
     ) -> AttemptResult:
         """End with the failure that an exception of ours stands for."""
         match error:
-            case TransportError(kind=ErrorKind.TOO_LARGE):
+            case TransportError(kind=ErrorKind.TOO_LARGE) if self._receive is not None:
                 return self._reject(Failure(error.kind, error.detail))
             case TransportError():
                 return self.fail(Failure(error.kind, error.detail, None, error.stale))
@@ -470,9 +449,8 @@ class Transfer:
     def _is_length_known(self) -> bool:
         """True if more than the connection's end says that the body is whole."""
         assert self._receive is not None
-        is_framed = "transfer-encoding" in self._exchange.answer
-        has_end = self._receive.coding is not None
-        return self._receive.expected_bytes is not None or is_framed or has_end
+        has_end = self._receive.coding is not None or self._exchange.is_chunked
+        return self._receive.expected_bytes is not None or has_end
 
     @property
     def _is_whole_begun(self) -> bool:

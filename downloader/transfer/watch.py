@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ class Watch:
     __slots__ = (
         "_cut",
         "failure",
+        "handler",
         "is_fresh",
         "patience",
         "shakes_hands",
@@ -48,6 +49,8 @@ class Watch:
         self.failure: Failure | None = None
         # True once the attempt's request went out on a connection made for it.
         self.is_fresh = False
+        # What reads the answer on that connection, where the library keeps it to itself.
+        self.handler: Any = None
         # True if TLS follows as soon as that connection stands.
         self.shakes_hands = False
         # The SOCKS proxy that a connection made for it goes through.

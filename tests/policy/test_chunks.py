@@ -46,8 +46,6 @@ def test_it_is_not_over_before_its_last_byte(length):
         b"5\r\nhello0\r\n\r\n",
         b"5\r\nhello\rX",
         b"0\r\nno colon\r\n\r\n",
-        b"0\r\n\r\nmore",
-        b"0\r\n\r\n\r\n",
         b"1" * (MOST_LINE_BYTES + 1),
         b"0\r\n" + b"X: 1\r\n" * (MOST_TRAILER_BYTES // 6 + 1),
     ],
@@ -59,3 +57,21 @@ def test_what_is_no_chunk_is_refused(body):
 
 def test_a_byte_of_a_chunks_end_may_be_waited_for():
     assert decoded(b"1\r\na\r", b"\n0\r\n\r\n") == (b"a", True)
+
+
+@pytest.mark.parametrize("body", [BODY.replace(b"\r\n", b"\n"), b"1\na\r\n0\r\n\r\n"])
+def test_lines_that_end_in_lf_alone_are_read_and_remembered(body):
+    decoder = ChunkDecoder()
+    content = b"".join(decoder.decode(body))
+
+    assert content in {b"hello0123456789", b"a"}
+    assert decoder.is_over
+    assert not decoder.is_plain
+
+
+def test_what_follows_the_trailer_is_left():
+    decoder = ChunkDecoder()
+    content = b"".join(decoder.decode(BODY + b"more"))
+
+    assert content == b"hello0123456789"
+    assert (decoder.is_over, decoder.surplus) == (True, b"more")

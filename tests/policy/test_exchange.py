@@ -326,11 +326,10 @@ class TestWhole:
         "answer",
         [
             {"content-length": "-1"},
-            {"content-length": "7, 7"},
+            {"content-length": "7, 8"},
             {"content-length": ""},
             {"transfer-encoding": "gzip"},
             {"transfer-encoding": "gzip, chunked"},
-            {"transfer-encoding": "chunked", "content-length": "7"},
         ],
     )
     @pytest.mark.parametrize(("status", "partial"), [(200, None), (206, PART)])
@@ -696,44 +695,6 @@ class TestDecoding:
         answer = {"content-encoding": "gzip", "content-length": "7"}
 
         assert judge(200, answer) == Receive(0, 7, 7)
-
-
-@pytest.mark.parametrize(
-    ("version", "field", "keeps"),
-    [
-        ("1.1", None, True),
-        ("1.1", "Close", False),
-        ("1.0", None, False),
-        ("1.0", "keep-alive", True),
-        ("2", None, True),
-    ],
-)
-def test_whether_an_answer_leaves_its_connection_open(
-    version: str, field: str | None, keeps: bool
-) -> None:
-    begun = exchange()
-    answer = {"content-length": "7"}
-    begun.judge_head(200, answer | ({"connection": field} if field else {}), NOON)
-
-    assert begun.keeps_connection(version) is keeps
-
-
-@pytest.mark.parametrize(
-    ("version", "status", "answer", "keeps"),
-    [
-        ("1.1", 200, {}, False),
-        ("1.1", 200, {"transfer-encoding": "chunked"}, True),
-        ("1.1", 204, {}, True),
-        ("2", 200, {}, True),
-    ],
-)
-def test_a_body_that_the_connections_end_ends_leaves_none_open(
-    version: str, status: int, answer: dict[str, str], keeps: bool
-) -> None:
-    begun = exchange()
-    begun.judge_head(status, answer, NOON)
-
-    assert begun.keeps_connection(version) is keeps
 
 
 def test_an_answer_in_chunks_says_so() -> None:

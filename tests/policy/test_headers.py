@@ -312,13 +312,16 @@ class TestContentRange:
 class TestContentLength:
     @pytest.mark.parametrize(
         ("value", "expected"),
-        [(None, None), ("0", 0), (" 12 ", 12), ("007", 7), ("9" * 18, 10**18 - 1)],
+        [
+            *[(None, None), ("0", 0), (" 12 ", 12), ("007", 7), ("5, 5", 5)],
+            ("9" * 18, 10**18 - 1),
+        ],
     )
     def test_is_read(self, value: str | None, expected: int | None) -> None:
         assert headers.content_length(value) == expected
 
     @pytest.mark.parametrize(
-        "value", ["", "-1", "+1", "1.0", "0x10", "1_0", "5, 5", "\u0665", "²", "9" * 19]
+        "value", ["", "-1", "+1", "1.0", "0x10", "1_0", "5, 6", "\u0665", "²", "9" * 19]
     )
     def test_anything_but_plain_digits_is_refused(self, value: str) -> None:
         with pytest.raises(ValueError, match=r".*"):
@@ -472,12 +475,6 @@ def test_no_lines_are_no_fields():
 def test_a_line_that_is_no_field_is_refused(line):
     with pytest.raises(ValueError):  # noqa: PT011 - its text is the name, maybe empty
         headers.parse([b"Fine: 1\r\n", line])
-
-
-def test_a_head_is_bounded():
-    line = b"A: " + b"x" * headers.MOST_HEAD_BYTES + b"\r\n"
-    with pytest.raises(ValueError, match="A"):
-        headers.parse([line])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import ssl
 import aiohttp
 import pytest
 from aiohttp.client_reqrep import ConnectionKey
-from aiohttp.http import HttpVersion11, RawResponseMessage
 from driver_rig import aiohttp_driver, nobody
 from odd_server import body
 from strategy_rig import make_plan
@@ -164,13 +163,6 @@ def key():
 )
 def test_every_error_before_a_head_has_its_word(error, kind):
     assert _translate_head(error, is_reused=False).kind == kind
-
-
-def test_a_head_that_was_cut_is_told_from_none_at_all():
-    half = RawResponseMessage(HttpVersion11, 200, "OK", (), (), *[False] * 4)
-    begun = aiohttp.ServerDisconnectedError(half)
-
-    assert _translate_head(begun, is_reused=True).kind == "truncated"
 
 
 def test_only_a_reused_connection_can_be_stale():

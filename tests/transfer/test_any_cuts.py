@@ -71,7 +71,7 @@ def attempt_once(folder, plan, before, server, lie, cut, number):
     one.patience.asking(0.0)
     status, head, data = server.answer(one.fields(), lie)
     try:
-        if not one.head(status, head.items()):
+        if not one.head(status, head):
             return one.result
         if one.lead_bytes:
             one.catch_up()

@@ -77,7 +77,7 @@ class Worker:
                 one.patience.asking(0.0)
                 found = answer(self.run.version, self.run.size, one.fields(), lie)
                 status, head, data = found
-                if one.head(status, head.items()):
+                if one.head(status, head):
                     self.left = data
                     if one.lead_bytes:
                         one.catch_up()

@@ -46,61 +46,6 @@ def run(driver, url=URL, **more):
     return to_its_end(driver, Attempt(0, url, "file", **more))
 
 
-def test_a_body_becomes_a_file_with_what_the_head_says_of_it(driver, mocked, tmp_path):
-    mocked.get(URL, body=b"hello", headers={"ETag": '"e"', "Last-Modified": "then"})
-    result = run(driver)
-
-    assert result.http_status == 200
-    assert (result.saved.size_bytes, result.saved.etag) == (5, '"e"')
-    assert result.saved.last_modified == "then"
-    assert (tmp_path / "file").read_bytes() == b"hello"
-
-
-def test_nothing_is_asked_for_but_what_the_policy_says(driver, mocked):
-    mocked.get(URL, body=b"hello")
-    run(driver)
-    (call,) = mocked.calls
-
-    assert dict(call.request.headers) == {
-        "Host": "files.test",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        "User-Agent": "downloader/test",
-    }
-    assert call.request.body is None
-
-
-def test_redirects_on_the_host_are_followed_one_by_one(driver, mocked):
-    mocked.get(URL, status=302, headers={"Location": "/b"})
-    mocked.get("http://files.test/b", status=307, headers={"Location": "c?d"})
-    mocked.get("http://files.test/c?d", body=b"hello")
-    result = run(driver)
-
-    assert (result.hops, result.saved.size_bytes) == (2, 5)
-
-
-def test_more_redirects_than_allowed_are_a_failure(driver, mocked):
-    mocked.get(URL, status=302, headers={"Location": "/a"})
-    result = run(driver)
-
-    assert result.failure.kind == "redirects"
-    assert len(mocked.calls) == 4
-
-
-def test_an_encoded_body_is_stored_as_it_came(driver, mocked, tmp_path):
-    mocked.get(URL, body=b"no gzip at all", headers={"Content-Encoding": "gzip"})
-
-    assert run(driver).failure is None
-    assert (tmp_path / "file").read_bytes() == b"no gzip at all"
-
-
-def test_an_error_status_brings_its_retry_after(driver, mocked):
-    mocked.get(URL, status=429, headers={"Retry-After": "7"})
-    failure = run(driver).failure
-
-    assert (failure.kind, failure.retry_after_seconds) == ("http_429", 7.0)
-
-
 def exhausted(reason):
     """As requests wraps what urllib3 gave up on."""
     return requests.ConnectionError(
@@ -127,7 +72,6 @@ REASONS = [
         "protocol",
     ),
     (urllib3_errors.ProxyError("refused", OSError("no")), "connect"),
-    (urllib3_errors.InvalidHeader("two lengths"), "protocol"),
     (OSError(101, "Network is unreachable"), "connect"),
 ]
 
