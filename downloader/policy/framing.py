@@ -49,35 +49,32 @@ def frame(version: str, status: int, answer: Mapping[str, str]) -> Framing:
         raise ValueError(status)
     field, coding = answer.get("content-length"), answer.get("transfer-encoding")
     length = headers.content_length(field)
-    is_chunked = _is_chunked(coding)
-    is_plain = (field is None or "," not in field) and (
-        coding is None or (field is None and coding.strip().lower() == "chunked")
-    )
+    is_chunked = coding is not None and _is_chunked(coding)
+    is_plain = field is None or "," not in field
+    if coding is not None:
+        is_plain = field is None and coding.strip().lower() == "chunked"
     if is_chunked:
         length = None  # RFC 9112 §6.3: chunks override a length
     if status in BODILESS:
         length, is_chunked = 0, False
-    return Framing(
-        length,
-        is_chunked,
-        (is_chunked or length is not None or version[0] != "1")
-        and _stays_open(version, answer.get("connection", "").lower()),
-        is_plain,
-    )
+    is_framed = is_chunked or length is not None or version[0] != "1"
+    keeps = is_framed and _stays_open(version, answer.get("connection"))
+    return Framing(length, is_chunked, keeps, is_plain)
 
 
-def _stays_open(version: str, options: str) -> bool:
+def _stays_open(version: str, field: str | None) -> bool:
     """RFC 9112 §9.3."""
+    if field is None:
+        return version != "1.0"
+    options = field.lower()
     return "close" not in options and (version != "1.0" or "keep-alive" in options)
 
 
-def _is_chunked(coding: str | None) -> bool:
+def _is_chunked(coding: str) -> bool:
     """True if a Transfer-Encoding says so; `identity` counts as absent.
 
     RFC 2616 §3.6 knew it, and servers of its time still send it.
     """
-    if coding is None:
-        return False
     names = [name.strip().lower() for name in coding.split(",")]
     codings = [name for name in names if name not in {"", "identity"}]
     if codings not in ([], ["chunked"]):

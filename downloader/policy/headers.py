@@ -294,6 +294,8 @@ def content_length(value: str | None) -> int | None:
     """
     if value is None:
         return None
+    if "," not in value:
+        return _length(value.strip())
     lengths = {_length(text.strip()) for text in value.split(",")}
     if len(lengths) > 1:
         raise ValueError(value)

@@ -449,8 +449,9 @@ class Transfer:
     def _is_length_known(self) -> bool:
         """True if more than the connection's end says that the body is whole."""
         assert self._receive is not None
-        has_end = self._receive.coding is not None or self._exchange.is_chunked
-        return self._receive.expected_bytes is not None or has_end
+        if self._receive.expected_bytes is not None or self._receive.coding is not None:
+            return True
+        return self._exchange.is_chunked
 
     @property
     def _is_whole_begun(self) -> bool:
