@@ -78,6 +78,13 @@ def unframed(x):
     return After.CLOSE
 
 
+@behaviour("unframed-cut")
+def unframed_cut(x):
+    """/unframed-cut/<n>: as /unframed, but TLS does not say that this is the end."""
+    unframed(x)
+    return After.CUT
+
+
 @behaviour("http10")
 def http10(x):
     """/http10/<n>: an HTTP/1.0 answer without a length."""
@@ -494,6 +501,26 @@ def brotli_bomb(x):
     return _coded(x, brotli.compress(bytes(x.number(0))), "br")
 
 
+@behaviour("coded")
+def coded(x):
+    """/coded/<codings>/<n>: gzip in truth, under another name."""
+    return _coded(x, gzip.compress(x.body(x.number(1)), mtime=0), x.text(0))
+
+
+@behaviour("gzip-empty")
+def gzip_of_empty_members(x):
+    """/gzip-empty/<n>: n members with nothing in them."""
+    return _coded(x, x.number(0) * gzip.compress(b"", mtime=0))
+
+
+@behaviour("gzip-members")
+def gzip_of_members(x):
+    """/gzip-members/<k>: k members of 100 bytes each."""
+    content = x.body(100 * x.number(0))
+    pieces = (content[at : at + 100] for at in range(0, len(content), 100))
+    return _coded(x, b"".join(gzip.compress(piece, mtime=0) for piece in pieces))
+
+
 @behaviour("coding")
 def unknown_coding(x):
     """/coding/<name>: a content coding of that name, of 100 bytes."""
@@ -840,6 +867,33 @@ def stale(x):
     """/stale/<n>: well, but the next request on the connection meets its end."""
     ok(x)
     return After.STALE
+
+
+@behaviour("stray")
+def stray(x):
+    """/stray/<kind>/<n>: well; then, at the test's word, bytes that nobody asks for."""
+    x.reply(x.body(x.number(1)))
+    kind = x.text(0)
+    x.server.stray(x.connection, _STRAYS[kind])
+    return After.CLOSE if kind == "408" else After.KEEP
+
+
+_STRAY_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nSTRAY"
+_STRAYS = {
+    "408": b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    "answer": _STRAY_ANSWER,
+    "answers": 2 * _STRAY_ANSWER,
+    "bytes": b"\0\1\2",
+    "line-end": b"\r\n",
+}
+
+
+@behaviour("late-stray")
+def late_stray(x):
+    """/late-stray/<n>: first behind an answer that nobody asks for, then well."""
+    if x.hit == 1:
+        x.send(_STRAY_ANSWER)
+    return ok(x)
 
 
 @behaviour("keepalive-drop")

@@ -19,6 +19,7 @@ class After(enum.Enum):
     KEEP = "keep it for the next request"
     CLOSE = "close it (FIN)"
     RESET = "tear it down (RST)"
+    CUT = "close it (FIN), though TLS has not ended"
     STALE = "keep it, and close it without an answer when the next request arrives"
 
 

@@ -31,6 +31,8 @@ class OddServer:
         requests: (target, headers with lower-case names) in the order of arrival.
         peak_connections: The most connections that were open at once.
         peak_in_flight: The most requests that were being answered at once.
+        strays_due: Bytes that nobody asks for, which the test has let go so far.
+        strays_sent: Those that are out.
         held: Answers that wait for the release, all before it being sent.
         ca_pem: The certificate to trust, None without TLS.
         version: Of what `/versioned` and `/held` have; a test may change it.
@@ -44,6 +46,7 @@ class OddServer:
         self.in_flight = self.peak_in_flight = self.peak_connections = self.held = 0
         self.ca_pem = None
         self.version = 1
+        self.strays_due = self.strays_sent = 0
         self._changed = threading.Condition()
         self._connections = {}
         self._tls = self._server_context(tls) if tls else None
@@ -71,6 +74,23 @@ class OddServer:
     def release(self):
         """Let go on what stalls, now and from now on."""
         self.released.set()
+
+    def let_stray(self):
+        """Have the connection that waits for it send its stray bytes; wait for them."""
+        with self._changed:
+            self.strays_due += 1
+            self._changed.notify_all()
+        self.wait_for(lambda server: server.strays_sent == server.strays_due)
+
+    def stray(self, connection, data):
+        """Send bytes that nobody asks for, once the test lets them go."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self.closing.is_set() or self.strays_due > self.strays_sent
+            )
+            connection.sendall(data)
+            self.strays_sent += 1
+            self._changed.notify_all()
 
     def wait_for(self, condition, timeout_seconds=60):
         """Block until `condition(self)` holds for the counts; a timeout is an error."""
@@ -221,7 +241,7 @@ class OddServer:
                 # Lingering for 0 s makes close() send RST.
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            elif isinstance(connection, ssl.SSLSocket):
+            elif isinstance(connection, ssl.SSLSocket) and after is not After.CUT:
                 connection.settimeout(1.0)
                 connection.unwrap()
         connection.close()

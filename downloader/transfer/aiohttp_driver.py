@@ -350,8 +350,10 @@ class _Handler(client_proto.ResponseHandler):
             self.transport.close()
 
     def eof_received(self) -> None:
-        # With TLS only its own end brings this about, see `connection_lost`.
-        self._has_end = True
+        # A connection that is cut without TLS's own end comes here as well.
+        assert self.transport is not None
+        secured = self.transport.get_extra_info("ssl_object")
+        self._has_end = secured is None or _has_ended(secured)
         super().eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:
@@ -370,6 +372,14 @@ class _Handler(client_proto.ResponseHandler):
                 payload.feed_eof()
             elif payload.exception() is None:
                 payload.set_exception(faults.body_cut())
+
+
+def _has_ended(secured: ssl.SSLObject) -> bool:
+    """True if TLS has said that nothing more will come (RFC 8446 §6.1)."""
+    try:
+        return not secured.read(1)
+    except ssl.SSLError:
+        return False
 
 
 def _descriptor(transport: Any) -> int:

@@ -642,6 +642,43 @@ def test_a_reused_connection_that_died_costs_a_free_try(odd, tmp_path, name):
     assert odd.hits["/ok/1000"] == 2
 
 
+# What comes behind an answer once the client has it, before it asks again.
+STRAYS = ("answer", "408", "bytes", "line-end", "answers", "answer")
+
+
+@every_strategy
+def test_bytes_that_nobody_asked_for_are_no_answer(odd, tmp_path, name):
+    paths = [f"/stray/{kind}/{100 + n}" for n, kind in enumerate(STRAYS)]
+    with Downloader(
+        Settings.make(strategy=name, output=tmp_path, workers=1, retries=0)
+    ) as downloader:
+        for path in paths:
+            outcome = downloader.submit(odd.url(path)).result(60)
+            odd.let_stray()
+            assert (outcome.error, outcome.attempts) == (None, 1)
+    files = files_below(tmp_path).values()
+
+    assert sorted(file.read_bytes() for file in files) == sorted(
+        body(path, int(path.rpartition("/")[2])) for path in paths
+    )
+    assert set(odd.hits.values()) == {1}
+
+
+@every_strategy
+def test_of_two_answers_on_a_reused_connection_neither_is_taken(odd, tmp_path, name):
+    paths = ["/ok/10", "/late-stray/1000"]
+    urls = [odd.url(path) for path in paths]
+    report = fetch(urls, strategy=name, output=tmp_path, workers=1, retries=0)
+
+    assert [(row.error, row.attempts) for row in report] == [(None, 1)] * 2
+    files = files_below(tmp_path).values()
+    assert {file.read_bytes() for file in files} == {
+        body("/ok/10", 10),
+        body("/late-stray/1000", 1000),
+    }
+    assert odd.hits["/late-stray/1000"] == 2
+
+
 @every_strategy
 def test_a_connection_that_was_closed_in_silence_harms_nothing(odd, tmp_path, name):
     urls = [odd.url(f"/keepalive-drop/{size}") for size in range(1000, 1006)]
@@ -947,12 +984,17 @@ def authority(odd_tls, tmp_path):
 
 
 @every_strategy
-def test_a_trusted_certificate_is_taken(odd_tls, authority, tmp_path, name):
-    (row,) = fetch(
-        odd_tls.url("/ok/1000"), strategy=name, output=tmp_path, cacert=authority
-    )
+def test_a_trusted_certificate_is_taken_and_a_cut_is_no_end(
+    odd_tls, authority, tmp_path, name
+):
+    paths = ("/ok/1000", "/unframed/1000", "/unframed-cut/1000")
+    urls = [odd_tls.url(path) for path in paths]
+    report = fetch(urls, strategy=name, output=tmp_path, cacert=authority, retries=0)
 
-    assert (row.error, row.bytes) == (None, 1000)
+    assert [(row.error, row.bytes) for row in report] == [
+        *[(None, 1000), (None, 1000)],
+        ("truncated", 0),
+    ]
 
 
 @every_strategy
