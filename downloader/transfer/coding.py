@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 # What is held of the decoded body at a time: a compressed megabyte may stand for a
 # thousand of them.
 PIECE_BYTES = 1 << 20
+# What is given to zlib at a time.
+STEP_BYTES = 8 << 10
+# A stream costs about as much as 5 KiB of a body, so members are bounded by what they hold.
+# bgzip's hold 64 KiB, those of a WARC file some hundred bytes, one for each line a dozen.
+SPARE_MEMBERS = 1_000
+MEMBER_BYTES = 16
 _ZLIB_CODINGS = ("gzip", "deflate")
 _GZIP_BITS, _ZLIB_BITS, _RAW_BITS = 31, 15, -15
 # RFC 1950 §2.2: the method in the low bits of a zlib stream's first byte.
@@ -95,50 +101,49 @@ class Zlib:
     def __init__(self, coding: str) -> None:
         self._is_gzip = coding != "deflate"
         self._stream: zlib._Decompress | None = None
-        self._is_begun = False
+        self._members = 0
+        self._size_bytes = 0
 
     def decode(self, data: bytes) -> Iterator[bytes]:
         """As `Decoder` has it."""
-        while data:
+        position = 0
+        while position < len(data):
+            # Of what follows a member zlib makes a copy: short steps keep it short.
+            step = data[position : position + STEP_BYTES]
             if self._stream is None:
-                data = self._begin(data)
-                if self._stream is None:
-                    return
-            piece = self._undo(self._stream, data)
-            if piece:
+                position += self._begin(step)
+                continue
+            for piece in _undo(self._stream, step):
+                self._size_bytes += len(piece)
                 yield piece
-            data = self._stream.unconsumed_tail
-            # With its input used up it may still hold more than a piece of the output.
-            while len(piece) == PIECE_BYTES and not (data or self._stream.eof):
-                piece = self._undo(self._stream, b"")
-                if piece:
-                    yield piece
+            position += len(step)
             if self._stream.eof:
                 # A gzip file may have several members (RFC 1952 §2.2).
-                data, self._stream = self._stream.unused_data, None
-
-    @staticmethod
-    def _undo(stream: zlib._Decompress, data: bytes) -> bytes:
-        try:
-            return stream.decompress(data, PIECE_BYTES)
-        except zlib.error as error:
-            raise _broken("its content coding is damaged") from error
+                position -= len(self._stream.unused_data)
+                self._stream = None
 
     def end(self) -> None:
         """As `Decoder` has it."""
-        if self._stream is not None or not self._is_begun:
+        if self._stream is not None or not self._members:
             raise _cut()
 
-    def _begin(self, data: bytes) -> bytes:
-        """Make the stream that the first byte calls for; what is left of the data."""
-        if self._is_begun:
-            data = data.lstrip(b"\0")  # padding, which gzip ignores as well
-            if data and not self._is_gzip:
+    def _begin(self, step: bytes) -> int:
+        """Make the stream that the first byte calls for, or skip what pads the last one.
+
+        Returns:
+            How many bytes to skip.
+        """
+        if self._members:
+            padding_bytes = len(step) - len(step.lstrip(b"\0"))
+            if padding_bytes:
+                return padding_bytes  # gzip ignores it as well
+            if not self._is_gzip:
                 raise _broken("something follows its content coding")
-        if data:
-            self._stream = zlib.decompressobj(self._bits(data[0]))
-            self._is_begun = True
-        return data
+            if self._members >= SPARE_MEMBERS + self._size_bytes // MEMBER_BYTES:
+                raise _broken("its content coding has too many members for its size")
+        self._stream = zlib.decompressobj(self._bits(step[0]))
+        self._members += 1
+        return 0
 
     def _bits(self, first: int) -> int:
         if self._is_gzip:
@@ -146,6 +151,21 @@ class Zlib:
         # "deflate" means zlib's format; some servers send it bare, and browsers take it.
         is_zlib = first & _METHOD_MASK == _DEFLATE_METHOD
         return _ZLIB_BITS if is_zlib else _RAW_BITS
+
+
+def _undo(stream: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """Give out what some of a stream stands for, in pieces of a bounded size."""
+    while True:
+        try:
+            piece = stream.decompress(data, PIECE_BYTES)
+        except zlib.error as error:
+            raise _broken("its content coding is damaged") from error
+        if piece:
+            yield piece
+        data = stream.unconsumed_tail
+        # With its input used up it may still hold more than a piece of the output.
+        if stream.eof or not (data or len(piece) == PIECE_BYTES):
+            return
 
 
 def _cut() -> TransportError:
