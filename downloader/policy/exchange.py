@@ -98,12 +98,14 @@ class Receive(NamedTuple):
         expected_bytes: How much is to come; None if only its end will tell.
         total_bytes: The whole file's length, None if not known.
         coding: The content coding that is to be undone, None to write what comes.
+        note: An oddity of the answer that changes nothing of this; None if it has none.
     """
 
     offset_bytes: int
     expected_bytes: int | None
     total_bytes: int | None
     coding: str | None = None
+    note: str | None = None
 
 
 Verdict = Follow | Leave | NotModified | Receive | Failure
@@ -401,15 +403,18 @@ class Exchange:
         if isinstance(framing, Failure):
             return framing
         expected = framing.length
-        if self._codings and headers.is_coded(answer) and expected != 0:
-            return self._judge_coding(answer["content-encoding"], expected)
+        if self._codings and "content-encoding" in answer and expected != 0:
+            return self._judge_coding(answer, expected)
         return Receive(0, expected, expected)
 
-    def _judge_coding(self, field: str, expected: int | None) -> Verdict:
-        coding = field.strip().lower()
-        if coding in self._codings or coding == _X_GZIP:
-            return Receive(0, expected, None, coding)
-        shown = printable(coding[:_SHOWN_CHARACTERS])
+    def _judge_coding(self, answer: dict[str, str], expected: int | None) -> Verdict:
+        shown = printable(answer["content-encoding"].strip()[:_SHOWN_CHARACTERS])
+        match headers.codings(answer):
+            case []:
+                note = f"content coding {shown!r} ignored: saved as sent"
+                return Receive(0, expected, expected, note=note)
+            case [coding] if coding in self._codings or coding == _X_GZIP:
+                return Receive(0, expected, None, coding)
         return Failure(
             ErrorKind.PROTOCOL, f"the content coding {shown!r} was not asked for"
         )

@@ -158,9 +158,25 @@ def conditions(known: Known) -> dict[str, str]:
     return fields
 
 
+# What servers send as Content-Encoding though it changes no byte: S3's framing of uploads,
+# character sets, and MIME's transfer encodings.
+_NO_CODINGS = frozenset(
+    {"", "identity", "none", "aws-chunked", "utf-8", "utf8", "binary", "7bit", "8bit"}
+)
+
+
+def codings(answer: dict[str, str]) -> list[str]:
+    """The codings of a body in the order they were applied (RFC 9110 §8.4)."""
+    field = answer.get("content-encoding")
+    if field is None:
+        return []
+    names = [name.strip().lower() for name in field.split(",")]
+    return [name for name in names if name not in _NO_CODINGS]
+
+
 def is_coded(answer: dict[str, str]) -> bool:
     """True if the body is a coded form of the file (RFC 9110 §8.4)."""
-    return answer.get("content-encoding", "").strip().lower() not in {"", "identity"}
+    return bool(codings(answer))
 
 
 def _add(fields: dict[str, tuple[str, str]], pairs: Pairs) -> None:

@@ -414,6 +414,7 @@ class Transfer:
         if self._share is not None:
             self.patience.receiving(time.monotonic())
             return True
+        self._note = verdict.note or self._note
         self._decoder = None if verdict.coding is None else decoder(verdict.coding)
         if (verdict.expected_bytes or 0) > RECORDED_BYTES:
             self._folder.check_room(self._attempt.path, verdict.expected_bytes or 0)
@@ -540,7 +541,7 @@ class Transfer:
         if self._share is not None:
             self._tell_divided(self._share)
             return
-        offset, _, total_bytes, _ = self._receive
+        offset, _, total_bytes, *_ = self._receive
         self._tell(Moved(self._attempt.id, offset + self._received_bytes, total_bytes))
 
     # A file that several fetch

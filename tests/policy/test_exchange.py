@@ -686,6 +686,18 @@ class TestDecoding:
 
         assert kind(verdict) == ErrorKind.PROTOCOL
 
+    def test_what_is_no_coding_is_saved_as_sent_and_noted(self) -> None:
+        answer = {"content-encoding": "aws-chunked,", "content-length": "7"}
+        verdict = self.talk().judge_head(200, answer, NOON)
+
+        note = "content coding 'aws-chunked,' ignored: saved as sent"
+        assert verdict == Receive(0, 7, 7, note=note)
+
+    def test_a_coding_beside_it_is_undone(self) -> None:
+        answer = {"content-encoding": "aws-chunked, gzip", "content-length": "7"}
+
+        assert self.talk().judge_head(200, answer, NOON) == Receive(0, 7, None, "gzip")
+
     def test_nothing_needs_no_coding(self) -> None:
         answer = {"content-encoding": "gzip", "content-length": "0"}
 

@@ -238,17 +238,28 @@ RAW = {
     **refused("http_429", 429, "/status/429/garbage", "/status/429/-5", attempts=2),
 }
 ANSWERS |= RAW
+# Content codings that are none.
+NO_CODINGS = {
+    f"/coding/{name}" for name in ("aws-chunked", "UTF-8", "none", "binary", "identity")
+}
 # With --compressed and --max-file-size 1M.
 LIMITED = {
     **{
         path: Expected(content=body(path, 1000))
         for path in ("/gzip/1000", "/deflate/1000", "/deflate-bare/1000", "/br/1000")
     },
+    **{path: Expected(content=body(path, 100)) for path in NO_CODINGS},
+    **{
+        path: Expected(content=body(path, 1000))
+        for path in ("/coded/aws-chunked,gzip/1000", "/coded/x-gzip/1000")
+    },
+    "/gzip-members/3000": Expected(content=body("/gzip-members/3000", 300_000)),
     "/gzip-twice/1000": Expected(content=2 * body("/gzip-twice/1000", 1000)),
     "/bomb/1048576": Expected(content=bytes(1 << 20)),
     "/br-bomb/1048576": Expected(content=bytes(1 << 20)),
     **malformed("/gzip-more/1000", "/gzip-damaged/1000", "/br-more/1000"),
-    **malformed("/coding/br", "/coding/odd"),
+    **malformed("/coding/br", "/coding/odd", "/coded/gzip,gzip/1000"),
+    **malformed("/gzip-empty/100000"),
     **refused("truncated", 200, "/gzip-cut/1000", "/br-cut/1000", attempts=2),
     **refused(
         "too_large",
@@ -409,6 +420,15 @@ def test_what_is_compressed_or_too_large_ends_in_its_row(limited_runs, name, pat
     if row.error is None:
         (file,) = (f for p, f in limited_runs[name][1].items() if p == row.path)
         assert file.read_bytes() == expected.content
+
+
+@every_strategy
+def test_a_coding_that_is_none_is_noted_in_its_row(limited_runs, name):
+    rows = limited_runs[name][0]
+    noted = {path for path, row in rows.items() if row.error is None and row.detail}
+
+    assert noted == NO_CODINGS
+    assert "'UTF-8' ignored: saved as sent" in rows["/coding/UTF-8"].detail
 
 
 @every_strategy
