@@ -89,6 +89,8 @@ ANSWERS = {
     "behind-chunks": _chunks(_TEN) + _answer(),
     "behind-chunks-bytes": _chunks(_TEN) + b"and more",
     "behind-chunks-cr-lf": _chunks(_TEN) + b"\r\n",
+    "behind-close-bytes": _answer(fields=_LENGTH + b"Connection: close\r\n")
+    + b"and more",
     "behind-no-content": _answer(b"HTTP/1.1 204 No Content\r\n", b"", b"") + _answer(),
     # Heads
     "head-60-kib": _answer(fields=b"X-Odd: " + b"x" * 60_000 + b"\r\n" + _LENGTH),
