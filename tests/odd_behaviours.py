@@ -890,10 +890,13 @@ _STRAYS = {
 
 @behaviour("late-stray")
 def late_stray(x):
-    """/late-stray/<n>: first behind an answer that nobody asks for, then well."""
-    if x.hit == 1:
-        x.send(_STRAY_ANSWER)
-    return ok(x)
+    """/late-stray/<n>: first, in one go, behind an answer that nobody asks for; then well."""
+    if x.hit > 1:
+        return ok(x)
+    content = x.body(x.number(0))
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content)
+    x.send_last(_STRAY_ANSWER + head + content)
+    return After.KEEP
 
 
 @behaviour("keepalive-drop")

@@ -29,6 +29,7 @@ class OddServer:
         origin: Scheme, address and port.
         hits: Requests seen, by target.
         requests: (target, headers with lower-case names) in the order of arrival.
+        connections: Connections seen.
         peak_connections: The most connections that were open at once.
         peak_in_flight: The most requests that were being answered at once.
         strays_due: Bytes that nobody asks for, which the test has let go so far.
@@ -43,6 +44,7 @@ class OddServer:
         self.released = threading.Event()
         self.hits = Counter()
         self.requests = []
+        self.connections = 0
         self.in_flight = self.peak_in_flight = self.peak_connections = self.held = 0
         self.ca_pem = None
         self.version = 1
@@ -142,6 +144,7 @@ class OddServer:
 
     def _track(self, thread, connection):
         self._connections[thread] = connection
+        self.connections += 1
         self.peak_connections = max(self.peak_connections, len(self._connections))
         self._changed.notify_all()
 

@@ -192,6 +192,11 @@ class AnswerReader:
         self._held = b""
         self._head_bytes = self._interim_answers = 0
 
+    @property
+    def keeps_connection(self) -> bool:
+        """True if the connection may serve another request once the answer is over."""
+        return self.head is not None and self.body.keeps_connection
+
     def read_head(self, data: bytes) -> bytes:
         """Take some bytes in until `head` is there; return those that follow it.
 

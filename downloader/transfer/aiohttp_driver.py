@@ -12,6 +12,7 @@ import asyncio
 import ssl
 import time
 from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohappyeyeballs
@@ -91,7 +92,10 @@ class AiohttpDriver:
         )
         task = asyncio.current_task()
         assert task is not None
-        watch = Watch(transfer.patience, task.cancel, wants_fresh=attempt.is_fresh)
+        key, strayed = transfer.url.host_key, self._engine.strayed
+        wants_fresh = attempt.is_fresh or key in strayed
+        watch = Watch(transfer.patience, task.cancel, wants_fresh=wants_fresh)
+        watch.distrust = partial(strayed.add, key)
         self._live[id(watch)] = watch
         token = _WATCH.set(watch)
         try:
@@ -213,6 +217,7 @@ class AiohttpDriver:
                 raise faults.body_cut() from error
             if not data:
                 if not watch.is_fresh and handler.is_followed(reader):
+                    watch.distrust()
                     raise faults.mixed_up()
                 return
             pause_seconds = transfer.chunk(data)
@@ -290,7 +295,8 @@ class _Handler(client_proto.ResponseHandler):
         self._read_bufsize = read_bufsize
         self.reader = AnswerReader()
         self._is_asked = True
-        _WATCH.get().handler = self
+        watch = _WATCH.get()
+        watch.handler, self._distrust = self, watch.distrust
         self._parser = _NoParser()  # type: ignore[assignment] # all that is asked of it
         self._payload = None
 
@@ -304,6 +310,10 @@ class _Handler(client_proto.ResponseHandler):
         if reader.head is not None and reader.body.is_over:
             # No request is under way: the connection is not used again.
             reader.body.is_followed = True
+            if self.transport is not None and not has_input(
+                _descriptor(self.transport)
+            ):
+                self._distrust()  # it did not end at that
             self.close()
             return
         try:
@@ -452,11 +462,15 @@ class _Connector(aiohttp.TCPConnector):
 
         What has come on an idle one and was not read yet counts as well.
         """
-        if _WATCH.get().wants_fresh:
+        watch = _WATCH.get()
+        if watch.wants_fresh:
             return None
         while (idle := await super()._get(key, traces)) is not None:
-            if not has_input(_descriptor(idle.transport)):
+            descriptor = _descriptor(idle.transport)
+            if not has_input(descriptor):
                 return idle
+            if not key.is_ssl and has_bytes(descriptor):
+                watch.distrust()
             idle.close()
         return None
 

@@ -110,9 +110,11 @@ class Call:
         self.attempt = attempt
         self.transfer = transfer
         self.watch = Watch(transfer.patience, _nothing)
-        if attempt.is_fresh != self._wants_fresh:
-            self._wants_fresh = attempt.is_fresh
-            self.easy.setopt(pycurl.FRESH_CONNECT, int(attempt.is_fresh))
+        strayed = self._driver.engine.strayed
+        wants_fresh = attempt.is_fresh or transfer.url.host_key in strayed
+        if wants_fresh != self._wants_fresh:
+            self._wants_fresh = wants_fresh
+            self.easy.setopt(pycurl.FRESH_CONNECT, int(wants_fresh))
         self._guarded(self._ask_first)
 
     def flush(self) -> bool:
@@ -333,8 +335,16 @@ class Call:
         self._ends = ends
         if self._opened:
             self._descriptor = _descriptor(self._opened, ends[3])
-        elif not self._driver.sockets.take(ends, self):
+            return
+        idle = self._driver.sockets.take(ends, self)
+        if idle is not None:
+            if self.transfer.url.scheme == "http" and has_bytes(idle):
+                self._distrust()
             raise faults.lost(is_reused=True)
+
+    def _distrust(self) -> None:
+        """The server has sent what nobody asked for."""
+        self._driver.engine.strayed.add(self.transfer.url.host_key)
 
     # Answers
 
@@ -546,6 +556,7 @@ class Call:
         is_plain = self.transfer.url.scheme == "http"
         is_followed = is_ours and is_plain and has_bytes(descriptor)
         if not self._opened and (is_followed or self._body.is_followed):
+            self._distrust()
             return faults.mixed_up()
         return None
 

@@ -35,6 +35,9 @@ class Engine:
         self.plan = plan
         # Set once, to the failure that every attempt shall end with.
         self.stop: Failure | None = None
+        # Servers, by host and port, that have sent what nobody asked for. None of their
+        # connections serves two requests: the answers may be shifted by one.
+        self.strayed: set[str] = set()
         self._bucket = TokenBucket(plan.bytes_per_second)
         self._bucket_lock = threading.Lock()
 

@@ -60,16 +60,27 @@ class Line:
         self._watch: Watch | None = None
         self._socket: socket.socket | None = None
         self._guard: socket.socket | None = None
-        self.is_reused = False
+        self.is_reused = self._wants_fresh = False
+        self._host_key = ""
         self.target = "/"
         # The proxy that the adapter knows, and the one that is our own business.
         self.http_proxy: Server | None = None
         self._socks: Proxy | None = None
         self.reader: AnswerReader
 
-    def begin(self, watch: Watch) -> None:
+    def begin(self, watch: Watch, host_key: str, *, wants_fresh: bool = False) -> None:
         """A new attempt begins; no connection is in use yet."""
         self._watch, self._socket = watch, None
+        self._host_key, self._wants_fresh = host_key, wants_fresh
+
+    @property
+    def wants_fresh(self) -> bool:
+        """True if no idle connection may be used."""
+        return self._wants_fresh or self._host_key in self._engine.strayed
+
+    def distrust(self) -> None:
+        """The server has sent what nobody asked for."""
+        self._engine.strayed.add(self._host_key)
 
     def go_through(self, proxy: Proxy | None) -> None:
         """Have the next request go through a proxy; None to go straight.
@@ -179,8 +190,7 @@ class Line:
         in_use = self._socket
         if not self.is_reused or in_use is None:
             return False
-        is_plain = type(in_use) is socket.socket and in_use.fileno() != -1
-        return self.reader.body.is_followed or (is_plain and has_bytes(in_use.fileno()))
+        return self.reader.body.is_followed or _has_bytes(in_use)
 
     def guard_handshake(self, connected: socket.socket) -> None:
         """Keep hold of a connection whose socket object TLS is about to take over."""
@@ -198,6 +208,13 @@ class Line:
             with contextlib.suppress(OSError, TypeError):
                 # Not SSLSocket.shutdown: that would drop its state under a reader.
                 socket.socket.shutdown(in_use, socket.SHUT_RDWR)
+
+
+def _has_bytes(connected: Any) -> bool:
+    """True if bytes of an answer lie on a connection; TLS's own messages do not count."""
+    if type(connected) is socket.socket:
+        return connected.fileno() != -1 and has_bytes(connected.fileno())
+    return isinstance(connected, ssl.SSLSocket) and connected.pending() > 0
 
 
 class _Answer(http.client.HTTPResponse):
@@ -289,10 +306,12 @@ class _Watched(HTTPConnection):
 
         urllib3 looks at the socket; TLS may have taken bytes from there already.
         """
-        if self._answer is not None and not self._answer.reader.body.keeps_connection:
+        answer = self._answer
+        if self.sock is None or answer is None or not answer.reader.keeps_connection:
             return False
-        pending = getattr(self.sock, "pending", None)
-        return super().is_connected and not (pending and pending())
+        if _has_bytes(self.sock):
+            self.line.distrust()
+        return super().is_connected and not self.line.wants_fresh
 
     def _new_conn(self) -> socket.socket:
         self._answers = 0

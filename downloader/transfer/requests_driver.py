@@ -79,9 +79,7 @@ class RequestsDriver:
             self._line.cut()
 
         watch = Watch(transfer.patience, cut)
-        self._line.begin(watch)
-        if attempt.is_fresh:
-            self._adapter.close()  # it lives on, without its idle connections
+        self._line.begin(watch, transfer.url.host_key, wants_fresh=attempt.is_fresh)
         self._watchdog.live[id(watch)] = watch
         try:
             self._engine.check()
@@ -164,6 +162,7 @@ class RequestsDriver:
                 self._engine.pause(pause_seconds)
             yield
         if self._line.is_mixed_up():
+            self._line.distrust()
             raise faults.mixed_up()
 
 

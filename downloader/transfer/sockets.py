@@ -134,13 +134,13 @@ class Sockets:
         self._watched[ends], self._ends[descriptor] = descriptor, ends
         self._users[ends] = user
 
-    def take(self, ends: Ends, user: object) -> bool:
-        """Use a connection; False if it has received anything since, if only its end."""
+    def take(self, ends: Ends, user: object) -> int | None:
+        """Use a connection; its socket if it has received anything, if only its end."""
         descriptor = self._watched.get(ends)
         if descriptor is None:
-            return True
+            return None
         self._users[ends] = user
-        return not has_input(descriptor)
+        return descriptor if has_input(descriptor) else None
 
     def has(self, ends: Ends, user: object) -> bool:
         """True if nobody else has used the connection meanwhile."""

@@ -28,6 +28,7 @@ class Watch:
 
     __slots__ = (
         "_cut",
+        "distrust",
         "failure",
         "handler",
         "is_fresh",
@@ -51,6 +52,8 @@ class Watch:
         self.is_fresh = False
         # What reads the answer on that connection, where the library keeps it to itself.
         self.handler: Any = None
+        # To be called if that connection's server has sent what nobody asked for.
+        self.distrust: Callable[[], None] = _nothing
         # True if TLS follows as soon as that connection stands.
         self.shakes_hands = False
         # The SOCKS proxy that a connection made for it goes through.
@@ -68,6 +71,10 @@ class Watch:
         failure = self.patience.verdict(now)
         if failure is not None:
             self.abort(failure)
+
+
+def _nothing() -> None:
+    """Where nobody keeps account of it."""
 
 
 def sweep_seconds(timeout_seconds: float) -> float:

@@ -688,6 +688,19 @@ def test_bytes_that_nobody_asked_for_are_no_answer(odd, tmp_path, name):
     assert set(odd.hits.values()) == {1}
 
 
+@pytest.mark.parametrize("name", ["threads", "asyncio", "curl"])
+def test_a_server_that_sent_such_bytes_gets_a_connection_for_each_request(
+    odd, tmp_path, name
+):
+    with Downloader(Settings.make(strategy=name, output=tmp_path, workers=1)) as one:
+        one.submit(odd.url("/stray/answer/10")).result(60)
+        odd.let_stray()
+        for size in range(20, 24):
+            one.submit(odd.url(f"/ok/{size}")).result(60)
+
+    assert odd.connections == 5
+
+
 @every_strategy
 def test_of_two_answers_on_a_reused_connection_neither_is_taken(odd, tmp_path, name):
     paths = ["/ok/10", "/late-stray/1000"]

@@ -202,7 +202,7 @@ def test_no_descriptor_is_left_of_tls(tmp_path, odd_tls, path):
 def test_a_connection_made_just_after_the_cut_is_cut_too():
     line = Line(engine=None)
     watch = Watch(Patience(30.0, 0.0), line.cut)
-    line.begin(watch)
+    line.begin(watch, URL)
     watch.abort(Failure("interrupted", "the run was stopped"))
     ours, theirs = socket.socketpair()
 
