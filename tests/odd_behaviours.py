@@ -873,7 +873,7 @@ def stale(x):
 def stray(x):
     """/stray/<kind>/<n>: well; then, at the test's word, bytes that nobody asks for."""
     x.reply(x.body(x.number(1)))
-    kind = x.text(0)
+    kind = x.text(0, "answer")
     x.server.stray(x.connection, _STRAYS[kind])
     return After.CLOSE if kind == "408" else After.KEEP
 

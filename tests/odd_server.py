@@ -90,6 +90,8 @@ class OddServer:
             self._changed.wait_for(
                 lambda: self.closing.is_set() or self.strays_due > self.strays_sent
             )
+            if self.closing.is_set():
+                raise ServerClosed
             connection.sendall(data)
             self.strays_sent += 1
             self._changed.notify_all()
@@ -105,6 +107,7 @@ class OddServer:
         with self._changed:
             self.closing.set()
             self.released.set()
+            self._changed.notify_all()
             connections = dict(self._connections)
         for connection in connections.values():
             _shut_down(connection)
