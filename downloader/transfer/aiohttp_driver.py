@@ -361,9 +361,9 @@ class _Handler(client_proto.ResponseHandler):
 
     def eof_received(self) -> None:
         # A connection that is cut without TLS's own end comes here as well.
-        assert self.transport is not None
-        secured = self.transport.get_extra_info("ssl_object")
-        self._has_end = secured is None or _has_ended(secured)
+        if self.transport is not None:  # not closed by us
+            secured = self.transport.get_extra_info("ssl_object")
+            self._has_end = secured is None or _has_ended(secured)
         super().eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -701,6 +701,20 @@ def test_a_server_that_sent_such_bytes_gets_a_connection_for_each_request(
     assert odd.connections == 5
 
 
+@pytest.mark.parametrize("name", ["threads", "asyncio", "curl"])
+def test_such_bytes_within_tls_end_their_connection(odd_tls, tmp_path, name, caplog):
+    with Downloader(
+        Settings.make(strategy=name, output=tmp_path, workers=1, insecure=True)
+    ) as downloader:
+        first = downloader.submit(odd_tls.url("/stray/answer/10")).result(60)
+        odd_tls.let_stray()
+        second = downloader.submit(odd_tls.url("/ok/20")).result(60)
+
+    assert (first.bytes, second.bytes) == (10, 20)
+    assert odd_tls.connections == 2
+    assert not [one for one in caplog.records if one.name == "asyncio"]
+
+
 @every_strategy
 def test_of_two_answers_on_a_reused_connection_neither_is_taken(odd, tmp_path, name):
     paths = ["/ok/10", "/late-stray/1000"]
