@@ -18,6 +18,7 @@ import pycurl
 from downloader.transfer import faults
 from downloader.transfer.aside import Aside
 from downloader.transfer.curl_call import Call
+from downloader.transfer.environment import hidden_variables
 from downloader.transfer.sockets import Sockets
 from downloader.transfer.transfer import Transfer
 from downloader.transfer.watch import sweep_seconds
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from downloader.policy.urls import Url
     from downloader.transfer.engine import Engine
     from downloader.transfer.folder import Folder
-
-# Else the first handle does that, when nothing hides variables any more.
-pycurl.global_init(pycurl.GLOBAL_ALL)
 
 _IPV4_PARTS = 4
 # A bound on memory.
@@ -61,7 +59,8 @@ class CurlDriver:
         self.engine = engine
         self.folder = folder
         self.broken = broken
-        self.multi = pycurl.CurlMulti()
+        with hidden_variables():  # the first of a process initializes libcurl
+            self.multi = pycurl.CurlMulti()
         self.multi.setopt(pycurl.M_MAXCONNECTS, most_idle)
         if engine.plan.http_version > 1:
             self.multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
