@@ -253,6 +253,8 @@ class _Resolver(abc.AbstractResolver):
 
     async def resolve(self, host: str, port: int = 0, family: int = 0) -> Any:
         answer = asyncio.wrap_future(self._engine.resolver.ask(host, port))
+        # The loop prints a failure that nothing retrieves, as one after the attempt's end.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
         # Shielded: who gives up must not take the answer away from others who ask.
         return [
             {
