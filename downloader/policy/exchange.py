@@ -39,6 +39,9 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _WHOLE = frozenset({200, 203, 204})
 _PARTIAL_CONTENT = 206
 _NOT_MODIFIED = 304
+# A Retry-After is obeyed from this status on and on a 202 (RFC 9110 §15.3.3).
+_ACCEPTED = 202
+_LEAST_ERROR = 400
 _REASONS = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -209,7 +212,8 @@ class Exchange:
         Args:
             status: Its status code.
             answer: Its fields by lower-case name, as `headers.fields` gives them.
-            now: The wall clock, for a Retry-After that is a date.
+            now: The wall clock, for a Retry-After that is a date in an answer without
+                a Date of its own (RFC 9110 §10.2.3, §6.6.1).
         """
         self.status, self.answer = status, answer
         verdict = self._judge_status(status, answer, now)
@@ -262,7 +266,7 @@ class Exchange:
             return self._judge_range(self._require_partial(), answer)
         if status == _NOT_MODIFIED and self._conditions():
             return NotModified()
-        wait = headers.retry_after_seconds(answer.get("retry-after"), now)
+        wait = _wait_seconds(status, answer, now)
         return Failure(http_kind(status), _status_text(status), wait)
 
     def judge_failure(self, failure: Failure, received_bytes: int) -> Failure:
@@ -515,6 +519,14 @@ def _unfit(reason: str) -> Failure:
 
 def _differs(one: int | None, other: int | None) -> bool:
     return one is not None and other is not None and one != other
+
+
+def _wait_seconds(status: int, answer: dict[str, str], now: datetime) -> float | None:
+    """The pause that a refusal asks for, None if it asks for none."""
+    asked = answer.get("retry-after")
+    if asked is None or not (status == _ACCEPTED or status >= _LEAST_ERROR):
+        return None
+    return headers.retry_after_seconds(asked, headers.date(answer.get("date")) or now)
 
 
 def _status_text(status: int) -> str:

@@ -366,6 +366,29 @@ class TestOtherStatuses:
         assert isinstance(verdict, Failure)
         assert verdict.retry_after_seconds == seconds
 
+    def test_date_to_wait_for_is_measured_by_the_servers_own_clock(self) -> None:
+        fields = {
+            "retry-after": "Tue, 24 Nov 2026 09:00:09 GMT",
+            "date": "Tue, 24 Nov 2026 09:00:00 GMT",
+        }
+
+        verdict = judge(503, fields)
+
+        assert isinstance(verdict, Failure)
+        assert verdict.retry_after_seconds == 9.0
+
+    @pytest.mark.parametrize(
+        ("status", "seconds"),
+        [(202, 7.0), (403, 7.0), (404, 7.0), (500, 7.0), (206, None), (302, None)],
+    )
+    def test_wish_of_any_error_is_read(
+        self, status: int, seconds: float | None
+    ) -> None:
+        verdict = judge(status, {"retry-after": "7"})
+
+        assert isinstance(verdict, Failure)
+        assert verdict.retry_after_seconds == seconds
+
     def test_last_status_is_kept(self) -> None:
         talk = exchange()
         talk.judge_head(302, {"location": "/x"}, NOON)
