@@ -321,6 +321,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
         phases: What `seconds` went to; None if nobody is left to tell.
         note: An oddity of the answer for the row of a file that was saved all the same.
         chain: With `redirect`: what goes along to it.
+        is_unconnected: True if it failed before there was a connection.
     """
 
     attempt_id: int
@@ -336,6 +337,7 @@ class AttemptResult(msgspec.Struct, frozen=True, array_like=True, gc=False):
     phases: Phases | None = None
     note: str | None = None
     chain: Chain | None = None
+    is_unconnected: bool = False
 
 
 class Moved(msgspec.Struct, frozen=True, array_like=True, gc=False):

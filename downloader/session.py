@@ -17,6 +17,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
+from downloader import wording
 from downloader.bounds import Bounds
 from downloader.errors import ManifestError
 from downloader.gauge import Gauge
@@ -376,6 +377,7 @@ class Session:
                 path = self._frontier.path(attempt_id)
                 if path is not None and is_divided:
                     self._divide(attempt_id, path, total_bytes)
+                self._frontier.moved(attempt_id, time.monotonic())
                 lead = self._frontier.lead(attempt_id)
                 if path is not None and lead is not None:
                     self._progress.moved(lead, path, received_bytes, total_bytes)
@@ -472,8 +474,9 @@ class Session:
 
     def _give_hosts_up(self) -> None:
         """End what waits for hosts that are not reached."""
-        for failure, seconds in self._frontier.resting:
-            logger.warning("%s; asking it again in %.0f s", failure.detail, seconds)
+        for rest in self._frontier.resting:
+            say = logger.warning if rest.is_first else logger.info
+            say("%s; next try in %.1f s", rest.reason, rest.seconds)
         self._frontier.resting.clear()
         for host, tickets, failure, has_spilled in self._frontier.give_up():
             spilled = 0
@@ -486,9 +489,9 @@ class Session:
                 self._conclude(ticket, None, failure)
             if tickets or spilled:
                 logger.warning(
-                    "%s: given up, with %s requests",
-                    host,
-                    f"{len(tickets) + spilled:,}",
+                    "%s; given up, with %s",
+                    failure.detail,
+                    wording.plural(len(tickets) + spilled, "request"),
                 )
 
     def _heed_bounds(self) -> None:

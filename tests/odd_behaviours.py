@@ -203,6 +203,12 @@ def status(x):
     return _fail(x, x.number(0, 500), x.text(1))
 
 
+@behaviour("limited")
+def limited(x):
+    """/limited/<n>: n bytes, to ten requests in any quarter of a second; else 429."""
+    return x.reply(x.body(x.number(0))) if x.server.grants(10, 0.25) else _fail(x, 429)
+
+
 @behaviour("flaky")
 def flaky(x):
     """/flaky/<k>/<status>/<n>: the first k requests get that status, the rest n bytes."""

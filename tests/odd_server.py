@@ -12,7 +12,8 @@ import socket
 import ssl
 import struct
 import threading
-from collections import Counter
+import time
+from collections import Counter, deque
 
 import odd_behaviours
 from odd_exchange import After, Exchange, ServerClosed, body
@@ -39,7 +40,7 @@ class OddServer:
         version: Of what `/versioned` and `/held` have; a test may change it.
     """
 
-    def __init__(self, *, tls=False):
+    def __init__(self, *, tls=False, port=0):
         self.closing = threading.Event()
         self.released = threading.Event()
         self.hits = Counter()
@@ -49,10 +50,11 @@ class OddServer:
         self.ca_pem = None
         self.version = 1
         self.strays_due = self.strays_sent = 0
+        self._granted_at = deque()
         self._changed = threading.Condition()
         self._connections = {}
         self._tls = self._server_context(tls) if tls else None
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener = socket.create_server(("127.0.0.1", port), backlog=512)
         self.port = self._listener.getsockname()[1]
         self.origin = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
@@ -101,6 +103,17 @@ class OddServer:
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self), timeout_seconds):
                 raise TimeoutError(f"after {timeout_seconds} s, hits: {self.hits}")
+
+    def grants(self, limit, seconds):
+        """True unless `limit` requests were granted in the last `seconds`."""
+        now = time.monotonic()
+        with self._changed:
+            while self._granted_at and now - self._granted_at[0] >= seconds:
+                self._granted_at.popleft()
+            is_granted = len(self._granted_at) < limit
+            if is_granted:
+                self._granted_at.append(now)
+        return is_granted
 
     def close(self):
         """End every connection, whatever it is doing, and every thread."""

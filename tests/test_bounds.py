@@ -9,7 +9,8 @@ import sys
 from concurrent.futures import Future
 
 import pytest
-from strategy_rig import side_by_side
+from odd_server import OddServer
+from strategy_rig import running, side_by_side, wait_until
 
 from downloader import InvalidSettings, fetch
 from downloader.cli import main
@@ -27,7 +28,7 @@ def errors(report):
 
 @every_strategy
 def test_a_run_ends_with_so_many_failures(odd, strategy):
-    urls = [odd.url(f"status/404/{number}") for number in range(300)]
+    urls = [odd.url(f"status/404?{number}") for number in range(300)]
     report = fetch(urls, strategy=strategy, max_failures=5, workers=1)
 
     assert report.exit_code == 1
@@ -40,7 +41,7 @@ def test_a_run_ends_with_so_many_failures(odd, strategy):
 
 
 def test_a_share_counts_from_a_hundred_on(odd):
-    urls = [odd.url(f"status/404/{number}") for number in range(50)]
+    urls = [odd.url(f"status/404?{number}") for number in range(50)]
     report = fetch(urls, max_failures="10%")
 
     assert errors(report) == ["http_404"] * 50
@@ -63,7 +64,7 @@ def test_a_run_ends_at_its_deadline(odd):
 
 
 def test_the_command_has_these_bounds_too(odd, capsys):
-    urls = [odd.url(f"status/404/{number}") for number in range(40)]
+    urls = [odd.url(f"status/404?{number}") for number in range(40)]
 
     assert main(["fetch", *urls, "--max-failures", "3", "-j", "1"]) == 1
     assert "--max-failures 3" in capsys.readouterr().err
@@ -87,12 +88,46 @@ def test_a_host_that_is_down_ends_all_that_waits_for_it(odd, monkeypatch, strate
 
 
 @every_strategy
-def test_a_long_wish_of_a_server_ends_its_request_alone(odd, strategy):
-    urls = [odd.url("status/503/3600"), odd.url("ok/1"), odd.url("status/429/121")]
+def test_a_pause_beyond_the_bound_ends_all_of_its_host(odd, caplog, strategy):
+    there = odd.url("ok/1").replace("127.0.0.1", "localhost")
+    urls = [there, *(odd.url(f"status/429/3600?{n}") for n in range(200))]
     report = fetch(urls, strategy=strategy)
+    host = f"127.0.0.1:{odd.port}"
+    said = (
+        f"{host} asks for a pause of 3600 s (Retry-After), longer than --max-retry-wait"
+    )
 
-    assert errors(report) == ["http_503", None, "http_429"]
-    assert report.summary.attempts == 3
+    assert errors(report) == [None, *["http_429"] * 200]
+    assert sum(odd.hits.values()) <= 1 + 16
+    assert all(said in row.detail for row in list(report)[1:])
+    assert said in caplog.text
+
+
+# One strategy for each loop, and one for each way to give out batches.
+@pytest.mark.parametrize(
+    "strategy", ["threads", "asyncio", "curl", "processes", "multicore"]
+)
+def test_all_files_of_a_host_that_limits_its_rate_arrive(odd, strategy):
+    urls = [odd.url(f"limited/{n}") for n in range(40)]
+    report = fetch(urls, strategy=strategy, backoff_seconds=0.15, retries=1)
+
+    assert errors(report) == [None] * 40
+    assert report.summary.attempts < 120
+
+
+@pytest.mark.parametrize("strategy", ["threads", "asyncio", "curl"])
+def test_a_server_that_restarts_costs_no_file(odd, caplog, strategy):
+    caplog.set_level("INFO")
+    urls = [odd.url("ok/1"), *(odd.url(f"stall-head/{n}") for n in range(2, 12))]
+    settings = {"workers": 4, "backoff_seconds": 0.02}
+    with running(urls, strategy=strategy, **settings) as (_, report):
+        odd.wait_for(lambda counts: counts.in_flight == 4 and counts.hits["/ok/1"])
+        odd.close()
+        wait_until(lambda: caplog.text.count("is not reached") >= 5)
+        with OddServer(port=odd.port) as again:
+            again.release()
+
+            assert errors(report.result(60)) == [None] * 11
 
 
 @every_strategy

@@ -275,7 +275,7 @@ def test_no_row_is_lost_where_hosts_and_retries_mix(servers, workdir, strategy):
         "flaky/1/503/{}",
         "truncated-once/{}",
         "reset-once/{}",
-        "status/404/{}",
+        "status/404?{}",
         "cut/{}",
         "redirect/1/{}",
     )

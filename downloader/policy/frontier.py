@@ -6,8 +6,10 @@
               └── due ◄── waiting┘ a failure worth another try
 
 No I/O, no clock, no random number: `now` and `jitter` come in as values. A waiting host
-holds no worker. When to give a host up is in `downloader.policy.breaker`. A *slot* of a host carries one batch of attempts, which its worker runs
-one after another; so a host never sees more connections at once than it has slots.
+holds no worker. When a host is paused, its starts limited, or given up is in
+`downloader.policy.breaker`. A *slot* of a host carries one batch of attempts, which its
+worker runs one after another; so a host never sees more connections at once than it has
+slots.
 
 Memory is bounded by `room`: beyond it the caller keeps requests elsewhere (`spill`) and
 brings them back when `thirsty` names their host.
@@ -29,9 +31,10 @@ from downloader.models import (
     Failure,
 )
 from downloader.policy import retry, urls
-from downloader.policy.breaker import Breakers, State
+from downloader.policy.breaker import Breaker, Breakers, Moment, Rest, State
 from downloader.policy.hosts import Host, Slot
 from downloader.policy.occupancy import Hold
+from downloader.policy.retry import Blame
 from downloader.policy.ticket import (
     Finished,
     GivenUp,
@@ -63,8 +66,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         per_host: Slots of a host; None for no bound.
         segments: Attempts that may work on one file together.
         retry: How often and how patiently to try again.
-        host_failures: Times in a row that a host may not be reached before it is
-            given a rest, and then up; None never to give one up.
+        host_failures: Failures in a row to reach a host that was never reached before
+            it is paused, and then given up; None never to give one up.
     """
 
     per_host: int | None = 8
@@ -80,8 +83,7 @@ class Frontier:
         limits: The run's bounds.
 
     Attributes:
-        resting: Hosts that have just been given a rest: why, and seconds until they are
-            asked again; whoever reads it empties it.
+        resting: Pauses of hosts that have just begun; whoever reads it empties it.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -91,11 +93,12 @@ class Frontier:
         self._ready: deque[Host] = deque()
         self._timers: list[tuple[float, int, Host, Ticket | None]] = []
         self._in_flight: dict[int, tuple[Ticket, Slot]] = {}
-        self._breakers = Breakers(limits.host_failures)
-        self._doomed: list[Host] = []
+        self._breakers = Breakers(limits.host_failures, limits.retry)
+        self._doomed: dict[str, Host] = {}
         self._pauses = 0
-        self.resting: list[tuple[Failure, float]] = []
+        self.resting: list[Rest] = []
         self._serial = count()
+        self._newest_id = 0
         self._held = 0
         self._spilled = 0
         self._queued = 0
@@ -190,17 +193,42 @@ class Frontier:
             if host.paused_until > now or not self._has_slot(host):
                 continue
             breaker = self._breakers.get(host.key)
-            if breaker is not None and breaker.state is not State.CLOSED:
-                if breaker.refuses(now):
-                    self._doomed.append(host)
-                    continue
-                breaker.probe()
-                most = 1
-            batch = self._batch(host, most, now) if host.queue else self._help(host)
+            if breaker is not None and breaker.refuses(now):
+                self._doomed[host.key] = host
+                continue
+            batch = self._next(host, most, now, breaker)
             self._refresh(host)
             if batch:
                 return batch
         return []
+
+    def _next(
+        self, host: Host, most: int, now: float, breaker: Breaker | None
+    ) -> list[Attempt]:
+        """The next batch of a host; a probe, or one at its limited rate, is alone."""
+        if breaker is None or not breaker.limits_starts:
+            return self._batch(host, most, now) if host.queue else self._help(host)
+        is_probe = breaker.state is not State.CLOSED
+        if is_probe:
+            host.put_untried_first()
+        batch = self._batch(host, 1, now) if host.queue else self._help(host)
+        if batch and is_probe:
+            breaker.probe(batch[0].id)
+        elif batch:
+            assert breaker.throttle is not None
+            self._pause(host, breaker.throttle.start(now))
+        return batch
+
+    def moved(self, attempt_id: int, now: float) -> None:
+        """Bytes of a large body came: if the attempt was a probe, the pause is over."""
+        found = self._in_flight.get(attempt_id)
+        if found is None:
+            return
+        host = found[1].host
+        breaker = self._breakers.get(host.key)
+        if breaker is not None and breaker.is_probe(attempt_id):
+            self._breakers.answered(host, attempt_id, now)
+            self._follow(host, breaker, now)
 
     def divide(self, attempt_id: int, partial: Partial, most: int) -> None:
         """An attempt in flight has found a file that others may help with.
@@ -256,6 +284,7 @@ class Frontier:
 
     def _send(self, ticket: Ticket, slot: Slot, attempt: Attempt) -> None:
         ticket.flights += 1
+        self._newest_id = attempt.id
         self._in_flight[attempt.id] = (ticket, slot)
 
     def give_up(self) -> Iterator[GivenUp]:
@@ -263,8 +292,8 @@ class Frontier:
 
         Those that were spilled are the caller's to give up.
         """
-        doomed, self._doomed = self._doomed, []
-        for host in doomed:
+        doomed, self._doomed = self._doomed, {}
+        for host in doomed.values():
             breaker = self._breakers.get(host.key)
             if breaker is None or breaker.state is not State.DEAD:
                 self._refresh(host)  # reached after all, by a request from before
@@ -309,6 +338,7 @@ class Frontier:
         ticket, slot = entry
         ticket.flights -= 1
         self._release(slot)
+        blame = self._count(slot.host, ticket, result, now, jitter)
         if ticket.is_over:
             return None
         ticket.seconds += result.seconds
@@ -318,12 +348,10 @@ class Frontier:
             ticket.http_status = result.http_status
         ticket.note = result.note or ticket.note
         if result.redirect is not None and not ticket.flights:
-            self._count(slot.host, None, now)  # it was reached
             return self._move(ticket, slot.host, result)
         if result.redirect is not None:
             result = msgspec.structs.replace(result, redirect=None, failure=_LED_AWAY)
         failure = result.failure
-        self._count(slot.host, failure, now)
         is_one_of_several = ticket.flights > 0 or ticket.setback is not None
         if result.has_helped or (failure is not None and is_one_of_several):
             outcome = self._gather(ticket, slot.host, result)
@@ -332,7 +360,7 @@ class Frontier:
             result, failure = outcome, outcome.failure
         if failure is None:
             return self._finish(ticket, slot.host, result.saved, None)
-        return self._judge_failure(ticket, slot.host, result, now, jitter)
+        return self._judge_failure(ticket, slot.host, result, now, jitter, blame)
 
     def _gather(
         self, ticket: Ticket, host: Host, result: AttemptResult
@@ -370,6 +398,10 @@ class Frontier:
             return
         ticket, slot = entry
         ticket.flights -= 1
+        breaker = self._breakers.get(slot.host.key)
+        if breaker is not None and breaker.is_probe(attempt_id):
+            breaker.give_back(attempt_id)
+            self._pause(slot.host, breaker.until)
         if ticket.flights or ticket.is_over:
             self._release(slot)
             return
@@ -415,30 +447,52 @@ class Frontier:
     def _host(self, key: str) -> Host:
         host = self._hosts.get(key)
         if host is None:
-            host = self._hosts[key] = Host(key)
+            breaker = self._breakers.get(key)
+            host = Host(key) if breaker is None else breaker.host
+            self._hosts[key] = host
         return host
 
     def _has_slot(self, host: Host) -> bool:
         breaker = self._breakers.get(host.key)
         if breaker is not None and breaker.state is State.PROBING:
-            return not host.slots
+            return False
         return self._limits.per_host is None or host.slots < self._limits.per_host
 
-    def _count(self, host: Host, failure: Failure | None, now: float) -> None:
-        """Take in whether a host was reached: give it a rest, or up, or end that."""
-        breaker = self._breakers.take_in(host.key, failure, now)
-        if breaker is None:
+    def _count(
+        self,
+        host: Host,
+        ticket: Ticket,
+        result: AttemptResult,
+        now: float,
+        jitter: float,
+    ) -> Blame:
+        """Take in what a result says of its host; return whose a failure is."""
+        breaker = self._breakers.get(host.key)
+        if result.failure is None and breaker is None:
+            self._breakers.answered(host, result.attempt_id, now)
+            return Blame.REQUEST
+        moment = Moment(now, jitter, self._newest_id)
+        blame = self._breakers.take_in(host, result, ticket, moment)
+        breaker = breaker or self._breakers.get(host.key)
+        if breaker is not None:
+            self._follow(host, breaker, now)
+        return blame
+
+    def _follow(self, host: Host, breaker: Breaker, now: float) -> None:
+        """Pause a host, let it go on, or give it up, as its breaker says."""
+        if breaker.news is not None:
+            self.resting.append(breaker.news)
+            breaker.news = None
+        if breaker.state is State.DEAD:
+            self._doomed[host.key] = host
             return
-        match breaker.state:
-            case State.OPEN:
-                self._pause(host, breaker.until)
-                self.resting.append((breaker.failure(), breaker.until - now))
-            case State.DEAD:
-                self._doomed.append(host)
-            case _:
-                if host.paused_until == breaker.until:
-                    host.paused_until = now
-                    self._refresh(host)
+        if breaker.state is State.OPEN:
+            self._pause(host, breaker.until)
+        elif breaker.throttle is not None:
+            self._pause(host, breaker.throttle.next_at)
+        else:
+            host.paused_until = min(host.paused_until, now)
+        self._refresh(host)
 
     def _enqueue(self, host: Host, ticket: Ticket, *, first: bool = False) -> None:
         if first:
@@ -468,6 +522,7 @@ class Frontier:
                 ticket.history.number += 1
             if ticket.began_at is None:
                 ticket.began_at = now
+            host.began_at = host.began_at or now
             attempt = ticket.next_attempt(next(self._serial))
             self._send(ticket, slot, attempt)
             batch.append(attempt)
@@ -520,6 +575,7 @@ class Frontier:
         result: AttemptResult,
         now: float,
         jitter: float,
+        blame: Blame,
     ) -> Verdict:
         failure = result.failure
         assert failure is not None
@@ -529,9 +585,9 @@ class Frontier:
         history.restarts += failure.refuses_range
         assert ticket.began_at is not None
         history.seconds = now - ticket.began_at
-        again = retry.decide(failure, history, self._limits.retry, jitter)
+        again = retry.decide(failure, history, self._limits.retry, jitter, blame)
         if again is None:
-            return self._finish(ticket, host, None, failure)
+            return self._finish(ticket, host, None, self._last_word(host, failure))
         if not again.counts:
             history.number -= 1
         ticket.partial = result.partial
@@ -541,12 +597,24 @@ class Frontier:
             ticket.refusal = failure.detail
         self._undivide(ticket, host)
         ticket.restart()
-        due = now + again.delay_seconds
-        if again.pauses_host:
-            self._pause(host, due)
         home = self._return_home(ticket, host)
-        heappush(self._timers, (due, next(self._serial), home, ticket))
-        return Retrying(ticket, failure, again.delay_seconds)
+        due = now + again.delay_seconds
+        if again.waits_for_host:
+            # What the host delays is no time of the request's.
+            ticket.began_at = None
+            due = max(now, host.paused_until)
+        if again.waits_for_host and home is host:
+            self._enqueue(host, ticket)  # behind the others: another one probes
+        else:
+            heappush(self._timers, (due, next(self._serial), home, ticket))
+        return Retrying(ticket, failure, due - now)
+
+    def _last_word(self, host: Host, failure: Failure) -> Failure:
+        """How a request ends; of a host that asked for too long a pause, for that."""
+        breaker = self._breakers.get(host.key)
+        if breaker is None or not self._limits.retry.refuses_wait(failure):
+            return failure
+        return breaker.failure()
 
     def _return_home(self, ticket: Ticket, host: Host) -> Host:
         """The next try starts at the list's URL, whose host holds it again."""
@@ -558,7 +626,10 @@ class Frontier:
         return home
 
     def _pause(self, host: Host, until: float) -> None:
-        host.paused_until = max(host.paused_until, until)
+        """Let a host start nothing before a moment, also if it was a later one."""
+        if host.paused_until == until:
+            return
+        host.paused_until = until
         host.pauses += 1
         self._pauses += 1
-        heappush(self._timers, (host.paused_until, next(self._serial), host, None))
+        heappush(self._timers, (until, next(self._serial), host, None))

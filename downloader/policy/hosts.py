@@ -1,4 +1,4 @@
-"""What the frontier keeps of each host: its queue, its slots, its pauses."""
+"""What the frontier keeps of each host: its queue, its slots, its pauses, its answers."""
 
 from __future__ import annotations
 
@@ -10,16 +10,27 @@ if TYPE_CHECKING:
 
 
 class Host:
-    """One host's queue, slots and pause."""
+    """One host's queue, slots and pause.
+
+    Attributes:
+        began_at: When the first request for it went out.
+        granted: Its answers that were no refusals.
+        granted_at: When the last of them came, None if none did.
+        reached_at: When it last answered anything, None if it never did.
+    """
 
     __slots__ = (
+        "began_at",
         "divided",
+        "granted",
+        "granted_at",
         "held",
         "is_ready",
         "key",
         "paused_until",
         "pauses",
         "queue",
+        "reached_at",
         "slots",
         "spilled",
     )
@@ -34,6 +45,10 @@ class Host:
         self.pauses = 0  # timers that will end one
         self.is_ready = False
         self.divided: list[Ticket] = []  # those that more connections may help with
+        self.began_at = 0.0
+        self.granted = 0
+        self.granted_at: float | None = None
+        self.reached_at: float | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -41,6 +56,16 @@ class Host:
         is_used = self.held or self.spilled or self.slots or self.pauses
         # In the round of those that may start it is still looked at.
         return not (is_used or self.is_ready)
+
+    def put_untried_first(self) -> None:
+        """Put a request without a failure before the others, if there is one.
+
+        Those that were refused before say less of the host: the fault may be theirs.
+        """
+        untried = next((one for one in self.queue if not one.history.is_tried), None)
+        if untried is not None:
+            self.queue.remove(untried)
+            self.queue.appendleft(untried)
 
 
 class Slot:

@@ -1,15 +1,21 @@
 """Which failures are worth another try, and when.
 
 The classes: an attempt that failed on the way (connect, dns, timeout, truncated) or on a
-server's passing state (408, 425, 429, 5xx but 501 and 505) may go better next time; a
-refusal, a bad certificate, an answer that is not HTTP or a bad URL will not.
+server's passing state (408, 425, 429, 5xx but 501 and 505, any 4xx, 5xx or 202 with
+Retry-After, what `--retry-on` names) may go better next time; a refusal, a bad
+certificate, an answer that is not HTTP or a bad URL will not.
+
+A failure that is its host's uses up no retry of the request (`Blame`); what the host then
+does is in `downloader.policy.breaker`.
 """
 
 from __future__ import annotations
 
+from enum import Enum
+
 import msgspec
 
-from downloader.models import ErrorKind, Failure
+from downloader.models import ErrorKind, Failure, http_kind
 
 # RFC 9110 §15.5.9 (408), §15.6; RFC 8470 §5.2 (425); RFC 6585 §4 (429). 501 and 505 say
 # that the server cannot ever do it.
@@ -22,7 +28,7 @@ _RETRIED_KINDS = frozenset(
         ErrorKind.DNS,
         ErrorKind.TIMEOUT,
         ErrorKind.TRUNCATED,
-        *(f"http_{status}" for status in RETRIED_STATUSES),
+        *map(http_kind, RETRIED_STATUSES),
     }
 )
 # A server's words for too much at once.
@@ -39,8 +45,10 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
         backoff_seconds: The first wait's upper end; it doubles with each retry.
         backoff_max_seconds: The upper end's cap.
         retry_after_max_seconds: A longer wish of the server's ends the request.
-        total_seconds: No retry begins later than this after the first try did.
+        total_seconds: No retry begins later than this after the first try did; and a
+            host that is paused is given up so long after it last granted something.
         worker_losses: Times an attempt may lose its worker before it counts as failed.
+        statuses: Further statuses that are tried again.
     """
 
     retries: int = 3
@@ -49,6 +57,31 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
     retry_after_max_seconds: float = 120.0
     total_seconds: float = 600.0
     worker_losses: int = 5
+    statuses: frozenset[int] = frozenset()
+
+    def retries_kind(self, kind: str) -> bool:
+        """True if a failure of this kind may pass."""
+        if kind in _RETRIED_KINDS:
+            return True
+        return any(kind == http_kind(status) for status in self.statuses)
+
+    def refuses_wait(self, failure: Failure) -> bool:
+        """True if the server asked for a longer pause than is granted."""
+        return (failure.retry_after_seconds or 0.0) > self.retry_after_max_seconds
+
+
+class Blame(Enum):
+    """Whose a failure is.
+
+    Attributes:
+        REQUEST: The request's own; the retry waits by the back-off.
+        BOTH: It uses up a retry, which waits for the end of the host's pause.
+        HOST: It uses up no retry.
+    """
+
+    REQUEST = 1
+    BOTH = 2
+    HOST = 3
 
 
 class History(msgspec.Struct):
@@ -60,6 +93,7 @@ class History(msgspec.Struct):
         stale: Times a reused connection turned out dead.
         restarts: Times its part could not be resumed.
         without_range: True if this try went without Range, as its part was refused.
+        refusals: Times that its host refused it because of its limit.
         seconds: Time since the first try began.
     """
 
@@ -68,7 +102,13 @@ class History(msgspec.Struct):
     stale: int = 0
     restarts: int = 0
     without_range: bool = False
+    refusals: int = 0
     seconds: float = 0.0
+
+    @property
+    def is_tried(self) -> bool:
+        """True if an attempt has failed, whosever the fault was."""
+        return bool(self.number or self.refusals)
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -76,19 +116,32 @@ class Again(msgspec.Struct, frozen=True):
 
     Attributes:
         counts: False if the try was free: the worker died, a reused connection had
-            gone away, or resuming the part was refused.
-        pauses_host: True if the server asked for the delay itself.
+            gone away, resuming the part was refused, or the failure was the host's.
+        waits_for_host: True if the next try waits for the end of the host's pause.
         without_range: True if the next try asks for the file from its first byte.
     """
 
     delay_seconds: float
     counts: bool = True
-    pauses_host: bool = False
+    waits_for_host: bool = False
     without_range: bool = False
 
 
+def read_statuses(text: str) -> frozenset[int]:
+    """Return the statuses that a checked text such as `403,404,5xx` names."""
+    named: set[int] = set()
+    for word in filter(None, text.split(",")):
+        first = int(word.replace("x", "0"))
+        named.update(range(first, first + 100) if word.endswith("xx") else (first,))
+    return frozenset(named)
+
+
 def decide(
-    failure: Failure, history: History, rules: RetryRules, jitter: float
+    failure: Failure,
+    history: History,
+    rules: RetryRules,
+    jitter: float,
+    blame: Blame = Blame.REQUEST,
 ) -> Again | None:
     """What follows a failure: another try, or None for the end.
 
@@ -99,6 +152,7 @@ def decide(
         jitter: A random number in [0, 1), for full jitter: the wait is uniform between
             nothing and the back-off (AWS Architecture Blog, "Exponential Backoff And
             Jitter", 2015: least work and least time of the variants compared).
+        blame: Whose the failure is.
     """
     # The same try once more, since nothing came of this one.
     repeated = Again(0.0, counts=False, without_range=history.without_range)
@@ -106,37 +160,31 @@ def decide(
         return repeated if history.losses <= rules.worker_losses else None
     if failure.stale and history.stale <= 1:
         return repeated
-    if failure.refuses_range and history.restarts <= 1:
-        return _without_range(failure, rules)
-    is_passing = failure.kind in _RETRIED_KINDS
-    if not (is_passing or failure.refuses_range) or history.number > rules.retries:
-        return None
-    again = _after_wait(failure, history, rules, jitter)
-    if again is None or history.seconds + again.delay_seconds > rules.total_seconds:
-        return None
-    # What passes may let the part be resumed; any other refusal will not.
-    return msgspec.structs.replace(again, without_range=not is_passing)
+    waits = blame is not Blame.REQUEST
+    # A 429 says nothing of the range: the part is resumed after the host's pause.
+    is_ranges = failure.refuses_range and failure.kind != "http_429"
+    if is_ranges and history.restarts <= 1:
+        again = Again(0.0, counts=False, waits_for_host=waits, without_range=True)
+    elif blame is Blame.HOST or (waits and history.number <= rules.retries):
+        counts = blame is Blame.BOTH
+        again = msgspec.structs.replace(repeated, counts=counts, waits_for_host=True)
+    else:
+        return None if waits else _back_off(failure, history, rules, jitter)
+    return None if rules.refuses_wait(failure) else again
 
 
-def _without_range(failure: Failure, rules: RetryRules) -> Again | None:
-    """Ask for the whole file, free of charge, after the wait that the server asks for."""
-    asked_seconds = failure.retry_after_seconds
-    if asked_seconds is None:
-        return Again(0.0, counts=False, without_range=True)
-    if asked_seconds > rules.retry_after_max_seconds:
-        return None
-    return Again(asked_seconds, counts=False, pauses_host=True, without_range=True)
-
-
-def _after_wait(
+def _back_off(
     failure: Failure, history: History, rules: RetryRules, jitter: float
 ) -> Again | None:
-    asked_seconds = failure.retry_after_seconds
-    if asked_seconds is None:
-        return Again(_backoff_seconds(history.number, rules) * jitter)
-    if asked_seconds > rules.retry_after_max_seconds:
+    """What follows a failure of the request's own."""
+    is_passing = rules.retries_kind(failure.kind)
+    if not (is_passing or failure.refuses_range) or history.number > rules.retries:
         return None
-    return Again(asked_seconds, pauses_host=True)
+    delay_seconds = _backoff_seconds(history.number, rules) * jitter
+    if history.seconds + delay_seconds > rules.total_seconds:
+        return None
+    # What passes may let the part be resumed; any other refusal will not.
+    return Again(delay_seconds, without_range=not is_passing)
 
 
 def _backoff_seconds(number: int, rules: RetryRules) -> float:

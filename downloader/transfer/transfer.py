@@ -653,6 +653,7 @@ class Transfer:
             self.patience.phases(time.monotonic(), self._part.hash_seconds),
             "; ".join(filter(None, (self._note, withheld))) or None,
             None if redirect is None else self._exchange.chain,
+            failure is not None and not self.patience.is_connected,
         )
 
 

@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader.models import ErrorKind, Failure
-from downloader.policy.retry import Again, History, RetryRules, decide, leaves_a_rest
+from downloader.policy.retry import (
+    Again,
+    Blame,
+    History,
+    RetryRules,
+    decide,
+    leaves_a_rest,
+    read_statuses,
+)
 
 RULES = RetryRules()
 
@@ -15,10 +23,11 @@ def after(
     retry_after_seconds: float | None = None,
     jitter: float = 0.5,
     rules: RetryRules = RULES,
+    blame: Blame = Blame.REQUEST,
 ) -> Again | None:
     """What follows when the `number`th try ends so."""
     failure = Failure(kind, "scripted", retry_after_seconds)
-    return decide(failure, History(number=number), rules, jitter)
+    return decide(failure, History(number=number), rules, jitter, blame)
 
 
 @pytest.mark.parametrize("kind", ["http_403", "http_404", "http_410", "http_503"])
@@ -93,28 +102,40 @@ class TestRetries:
         assert again.delay_seconds == pytest.approx(0.5 * 2 ** (number - 1) * jitter)
 
 
-class TestRetryAfter:
-    def test_wish_replaces_the_backoff_and_pauses_the_host(self) -> None:
-        again = after("http_429", retry_after_seconds=7.0, jitter=0.9)
+class TestHosts:
+    """Failures that are the host's, and not the request's alone."""
 
-        assert again == Again(7.0, pauses_host=True)
+    def test_hosts_fault_is_free_and_waits_for_the_host(self) -> None:
+        again = after("http_429", number=99, blame=Blame.HOST)
 
-    def test_wish_of_nothing_is_still_a_wish(self) -> None:
-        again = after("http_503", retry_after_seconds=0.0)
+        assert again == Again(0.0, counts=False, waits_for_host=True)
 
-        assert again == Again(0.0, pauses_host=True)
+    def test_shared_fault_counts_and_waits_for_the_host(self) -> None:
+        again = after("http_403", number=3, blame=Blame.BOTH)
 
-    def test_wish_as_long_as_the_bound_is_met(self) -> None:
-        assert after("http_503", retry_after_seconds=120.0) is not None
+        assert again == Again(0.0, waits_for_host=True)
 
-    def test_longer_wish_is_the_end(self) -> None:
-        assert after("http_503", retry_after_seconds=120.1) is None
+    def test_shared_fault_grants_no_try_beyond_the_last(self) -> None:
+        assert after("http_503", number=4, blame=Blame.BOTH) is None
 
-    def test_wish_makes_no_refusal_retried(self) -> None:
-        assert after("http_404", retry_after_seconds=1.0) is None
+    def test_pause_as_long_as_the_bound_is_borne(self) -> None:
+        assert after("http_503", retry_after_seconds=120.0, blame=Blame.HOST)
 
-    def test_wish_grants_no_try_beyond_the_last(self) -> None:
-        assert after("http_503", number=4, retry_after_seconds=1.0) is None
+    @pytest.mark.parametrize("blame", [Blame.HOST, Blame.BOTH])
+    def test_longer_pause_is_the_end(self, blame: Blame) -> None:
+        assert after("http_503", retry_after_seconds=120.1, blame=blame) is None
+
+
+class TestFurtherStatuses:
+    def test_statuses_that_were_named_are_tried_again(self) -> None:
+        rules = RetryRules(statuses=frozenset({403, 404}))
+
+        assert after("http_404", rules=rules) == Again(0.25)
+        assert after("http_410", rules=rules) is None
+
+    def test_classes_of_statuses_are_all_of_them(self) -> None:
+        assert read_statuses("403,5xx") == {403, *range(500, 600)}
+        assert read_statuses("") == frozenset()
 
 
 class TestFreeTries:
@@ -154,10 +175,21 @@ class TestFreeTries:
 
     def test_refusal_that_asks_for_a_wait_gets_it(self) -> None:
         failure = Failure("http_503", "busy", 2.0, refuses_range=True)
+        history = History(number=4, restarts=1)
 
-        again = decide(failure, History(number=4, restarts=1), RULES, 0.5)
+        again = decide(failure, history, RULES, 0.5, Blame.BOTH)
 
-        assert again == Again(2.0, counts=False, pauses_host=True, without_range=True)
+        assert again == Again(
+            0.0, counts=False, waits_for_host=True, without_range=True
+        )
+
+    def test_limited_rate_is_no_refusal_of_the_range(self) -> None:
+        failure = Failure("http_429", "slowly", refuses_range=True)
+        history = History(number=1, restarts=1)
+
+        again = decide(failure, history, RULES, 0.5, Blame.HOST)
+
+        assert again == Again(0.0, counts=False, waits_for_host=True)
 
     def test_refusal_that_asks_for_too_long_a_wait_is_the_end(self) -> None:
         failure = Failure("http_503", "busy", 1e6, refuses_range=True)

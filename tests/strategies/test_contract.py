@@ -234,8 +234,6 @@ RAW = {
     **target("/raw/redirect-empty-query", "/target/x?"),
     **target("/raw/redirect-slashes", "/target//a:99999999/b@c"),
     "/endless-trailer": Expected("protocol", None),
-    **refused("http_503", 503, "/status/503/999999999999"),
-    **refused("http_429", 429, "/status/429/garbage", "/status/429/-5", attempts=2),
 }
 ANSWERS |= RAW
 # Content codings that are none.
@@ -839,24 +837,6 @@ def test_a_retry_waits_in_the_frontier_and_not_in_a_worker(
         report.result(60)
 
     assert [path for path, _ in odd.requests] == paths
-
-
-def test_retry_after_pauses_the_whole_host(tmp_path):
-    paths = ["/status/503/1", *(f"/ok/{size}" for size in range(1, 7))]
-
-    def check(name):
-        began = time.monotonic()
-        with OddServer() as odd:
-            urls = map(odd.url, paths)
-            fetch(urls, strategy=name, output=tmp_path / name, workers=1, retries=1)
-        seen = [path for path, _ in odd.requests]
-        before = seen[1 : seen.index(paths[0], 1)]
-
-        assert time.monotonic() - began >= 1.0
-        assert seen.count(paths[0]) == 2
-        assert len(before) <= 2, "more than what workers had in hand already"
-
-    side_by_side(check)
 
 
 def test_a_rate_holds_for_all_transfers_together(odd, tmp_path):
