@@ -365,6 +365,16 @@ def _check_failures(value: object) -> str:
     return str(value).strip()
 
 
+def _check_statuses(value: object) -> str:
+    given = value if isinstance(value, (list, tuple)) else str(value).split(",")
+    words = [str(one).strip().lower() for one in given]
+    if not words or not all(re.fullmatch(r"202|[45](?:[0-9]{2}|xx)", w) for w in words):
+        raise BadValue(
+            "must be statuses from 400 to 599, 202, 4xx or 5xx, such as 403,404,5xx"
+        )
+    return ",".join(words)
+
+
 _CHECKS: dict[str, Callable[[object], object]] = {
     "authorities": _check_authorities,
     "bool": _check_bool,
@@ -378,5 +388,6 @@ _CHECKS: dict[str, Callable[[object], object]] = {
     "rate": _check_rate,
     "report": _check_report,
     "seconds": _check_seconds,
+    "statuses": _check_statuses,
     "text": _check_text,
 }

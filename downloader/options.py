@@ -371,11 +371,20 @@ OPTIONS: tuple[Option, ...] = (
         metavar="N",
     ),
     Option(
+        "retry_on",
+        "statuses",
+        default=None,
+        purpose="also retry answers with a status in LIST, such as 403,404,5xx",
+        flags=("--retry-on",),
+        metavar="LIST",
+        words=("none",),
+    ),
+    Option(
         "max_retry_wait",
         "pause",
         default=120.0,
-        purpose="give a request up at once if its server asks for a longer pause "
-        "(Retry-After) than SECONDS",
+        purpose="give a host up at once if it asks for a longer pause (Retry-After) than "
+        "SECONDS",
         flags=("--max-retry-wait",),
         metavar="SECONDS",
     ),
@@ -383,7 +392,8 @@ OPTIONS: tuple[Option, ...] = (
         "retry_max_time",
         "seconds",
         default=600.0,
-        purpose="begin no retry later than SECONDS after the first try for the URL",
+        purpose="begin no retry later than SECONDS after the first try for the URL; give up "
+        "a host that has refused everything, or was away, for so long",
         flags=("--retry-max-time",),
         metavar="SECONDS",
     ),
@@ -391,8 +401,8 @@ OPTIONS: tuple[Option, ...] = (
         "max_host_failures",
         "count",
         default=20,
-        purpose="let a host rest, and then give it up, once it was not reached N times in "
-        "a row; none never does",
+        purpose="pause a host that was never reached after N failures in a row, then give "
+        "it up; none never does",
         flags=("--max-host-failures",),
         metavar="N",
         words=("none",),

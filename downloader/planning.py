@@ -12,7 +12,7 @@ from downloader.policy import digests, headers, urls
 from downloader.policy.checksums import Sums
 from downloader.policy.frontier import Limits
 from downloader.policy.redaction import printable
-from downloader.policy.retry import RetryRules
+from downloader.policy.retry import RetryRules, read_statuses
 from downloader.policy.standing import Wishes
 from downloader.strategies.contract import KINDS, chosen, default_workers
 from downloader.transfer import descriptors
@@ -93,6 +93,7 @@ def make_limits(settings: Settings) -> Limits:
             retry_after_max_seconds=settings.max_retry_wait,
             total_seconds=settings.retry_max_time,
             worker_losses=settings.worker_losses,
+            statuses=read_statuses(settings.retry_on or ""),
         ),
     )
 

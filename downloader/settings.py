@@ -54,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         max_time: Seconds that one try may take; None for any.
         max_file_size: Bytes that a file may have; None for any.
         retries: Requests after the first for one URL.
+        retry_on: Further statuses to retry, as `403,404,5xx`; None for no others.
         headers: Sent with each request, secret ones to the first URL's origin only.
         limit_rate: Bytes a second in all; None for no limit.
         proxy: The proxy for everything that was asked for; None leaves it to the
@@ -82,6 +83,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_time: float | None = _default("max_time")
     max_file_size: int | None = _default("max_file_size")
     retries: int = _default("retries")
+    retry_on: str | None = _default("retry_on")
     headers: Headers = _default("headers")
     user_agent: str = _default("user_agent")
     layout: str = _default("layout")

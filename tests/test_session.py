@@ -242,6 +242,13 @@ def test_bad_lines_alone_need_no_strategy():
     assert report.summary.duplicates == 1
 
 
+def test_a_status_that_was_named_is_retried(odd):
+    urls = [odd.url("flaky/1/404/5"), odd.url("status/404")]
+    report = fetch(urls, retry_on="4xx", retries=1, **QUICK)
+
+    assert [(row.error, row.attempts) for row in report] == [(None, 2), ("http_404", 2)]
+
+
 def test_a_row_tells_how_often_it_was_tried(odd):
     report = fetch([odd.url("flaky/2/503/5")], retries=3, **QUICK)
 

@@ -119,6 +119,7 @@ def test_every_option_has_a_working_variable(option, tmp_path, workdir):
         "checksums": (str(bundle), str(bundle)),
         "duration": ("2m", 120.0),
         "failures": ("5%", "5%"),
+        "statuses": ("403, 5XX", "403,5xx"),
         "bool": ("yes", True),
         "choice": (option.choices[-1:] or ("",)) * 2,
         "count": ("7", 7),
@@ -155,9 +156,9 @@ def test_words_that_turn_a_switch_off(word):
 
 
 def test_an_unknown_variable_is_an_error_with_a_suggestion():
-    message = load_refusal(environ={"DOWNLOADER_RETRY": "1"})
+    message = load_refusal(environ={"DOWNLOADER_RETRIE": "1"})
 
-    assert "DOWNLOADER_RETRY" in message
+    assert "DOWNLOADER_RETRIE:" in message
     assert "did you mean DOWNLOADER_RETRIES?" in message
 
 
@@ -509,6 +510,16 @@ def test_a_timeout_is_positive_and_finite(timeout):
 
 def test_a_timeout_beyond_all_floats_is_refused_like_any_other():
     assert refusal(timeout=10**400).startswith("timeout")
+
+
+@pytest.mark.parametrize("given", ["", "200", "4x", "403;404", "600", True, [], ["x"]])
+def test_statuses_to_retry_are_errors_or_classes_of_them(given):
+    assert "must be statuses from 400 to 599" in refusal(retry_on=given)
+
+
+def test_statuses_to_retry_may_be_numbers():
+    assert Settings.make(retry_on=404).retry_on == "404"
+    assert Settings.make(retry_on=[404, "5xx", 202]).retry_on == "404,5xx,202"
 
 
 @pytest.mark.parametrize("name", ["workers", "per_host"])
