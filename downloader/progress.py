@@ -45,6 +45,10 @@ _ERASE = "\r\x1b[J"  # to the line's start, and clear from there to the screen's
 _QUERY = lazy(r"_[^_/=~]*=[^/]*(~[0-9a-f]{10}(?:\.[A-Za-z0-9]{1,16})?)\Z")
 
 
+def _no_waits() -> str:
+    return ""
+
+
 class Progress(Protocol):
     """What the session tells whoever watches; one thread calls all of it but `note`.
 
@@ -71,8 +75,13 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Show a line of text, soon; from any thread, and from a signal handler."""
 
-    def tick(self, in_flight: int) -> None:
-        """Draw if it is time to; cheap enough to be called at every turn of a loop."""
+    def tick(self, in_flight: int, waits: Callable[[], str] = _no_waits) -> None:
+        """Draw if it is time to; cheap enough to be called at every turn of a loop.
+
+        Args:
+            in_flight: Attempts under way.
+            waits: Says what the run waits for; called only to be drawn.
+        """
 
     def close(self) -> None:
         """Leave a clean screen; more than one call does no harm."""
@@ -118,7 +127,7 @@ class Silent:
     def ended(self, attempt_id: int) -> None: ...
     def outcome(self, outcome: Outcome, received_bytes: int) -> None: ...
     def note(self, text: str) -> None: ...
-    def tick(self, in_flight: int) -> None: ...
+    def tick(self, in_flight: int, waits: Callable[[], str] = _no_waits) -> None: ...
     def close(self) -> None: ...
 
 
@@ -288,14 +297,14 @@ class Lines(_Tally):
         self._due = self._started + _LINE_SECONDS
         self._pace = _Pace(_Sample(self._started, 0, 0), _LINE_SECONDS)
 
-    def tick(self, in_flight: int) -> None:
+    def tick(self, in_flight: int, waits: Callable[[], str] = _no_waits) -> None:
         now = self._clock()
         if now < self._due and not self._notes:
             return
         self._write_notes()
         if now >= self._due:
             self._due = now + _LINE_SECONDS
-            self._screen.write(self._line(now, in_flight) + "\n")
+            self._screen.write(self._line(now, in_flight, waits()) + "\n")
         self._screen.send()
 
     def close(self) -> None:
@@ -306,7 +315,7 @@ class Lines(_Tally):
         for text in self._take_notes():
             self._screen.write(text + "\n")
 
-    def _line(self, now: float, in_flight: int) -> str:
+    def _line(self, now: float, in_flight: int, waits: str) -> str:
         sample = self._sample(now)
         _, bytes_per_second = self._pace.add(sample)
         total = max(self._total, self._lines)
@@ -319,6 +328,7 @@ class Lines(_Tally):
             *([f"{waiting:,} waiting"] if waiting > 0 else []),
             wording.size(sample.received_bytes),
             f"{wording.size(bytes_per_second)}/s",
+            *([waits] if waits else []),
         ]
         return ", ".join(parts)
 
@@ -348,13 +358,13 @@ class Bars(_Tally):
         if outcome.error is not None and outcome.error not in STOPPED:
             self._note_failure(outcome)
 
-    def tick(self, in_flight: int) -> None:
+    def tick(self, in_flight: int, waits: Callable[[], str] = _no_waits) -> None:
         now = self._clock()
         if now < self._due:
             return
         self._due = now + _FRAME_SECONDS
         if self._screen.is_on:
-            self._draw(now)
+            self._draw(now, waits())
         else:
             self._notes.clear()
 
@@ -375,13 +385,13 @@ class Bars(_Tally):
             detail = f": {outcome.detail}" if outcome.detail else ""
             self.note(f"failed: {url}  {outcome.error}{detail}")
 
-    def _draw(self, now: float) -> None:
+    def _draw(self, now: float, waits: str) -> None:
         columns, lines = self._screen.size()
         if columns != self._columns:
             self._columns = columns
             self._screen.write(_ERASE)
         self._write_notes()
-        self._draw_overall(now)
+        self._draw_overall(now, waits)
         self._draw_transfers(now, min(_TRANSFER_ROWS, lines - 2))
         self._screen.write("\r")
         self._screen.send()
@@ -399,7 +409,7 @@ class Bars(_Tally):
         else:
             self._screen.write("\n".join(notes) + "\n")
 
-    def _draw_overall(self, now: float) -> None:
+    def _draw_overall(self, now: float, waits: str) -> None:
         sample = self._sample(now)
         files_per_second, bytes_per_second = self._pace.add(sample)
         # The list may be longer than was known, never shorter than what was read.
@@ -412,6 +422,8 @@ class Bars(_Tally):
         ]
         if self._failed:
             parts.append(_Part(f"{self._failed:,} failed", 0))
+        if waits:
+            parts.append(_Part(waits, 1))
         self._draw_bar(0, "", self._files, total, parts)
 
     def _draw_transfers(self, now: float, rows: int) -> None:

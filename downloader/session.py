@@ -366,7 +366,10 @@ class Session:
             return
         for fact in self._strategy.wait(timeout_seconds):
             self._take_fact(fact)
-        self._progress.tick(self._frontier.in_flight)
+        self._progress.tick(self._frontier.in_flight, self._waits)
+
+    def _waits(self) -> str:
+        return self._frontier.waits(time.monotonic())
 
     def _take_fact(self, fact: Fact) -> None:
         match fact:

@@ -125,9 +125,9 @@ def lines(text, clock):
     return progress.make(False, True, text, clock=clock)
 
 
-def draw(display, clock, seconds=0.25, in_flight=0):
+def draw(display, clock, seconds=0.25, in_flight=0, waits=""):
     clock.now += seconds
-    display.tick(in_flight)
+    display.tick(in_flight, lambda: waits)
 
 
 # Which display
@@ -208,6 +208,12 @@ def test_a_line_says_how_many_wait_of_how_many(lines, text, clock):
     assert text.getvalue().startswith(
         "2 of 40 done, 2 failed, 3 in flight, 35 waiting, "
     )
+
+
+def test_a_line_says_what_the_run_waits_for(lines, text, clock):
+    draw(lines, clock, 10, waits="h asked for a pause: 9 s left (5 files)")
+
+    assert text.getvalue().endswith(", h asked for a pause: 9 s left (5 files)\n")
 
 
 def test_a_line_s_rate_is_of_the_last_ten_seconds(lines, text, clock):
@@ -322,6 +328,13 @@ def test_the_screen_shows_files_bytes_rates_and_failures(bars, terminal, clock):
         r" 25%\|.+\| 2/8 files, 3\.0 MiB, 3\.0 MiB/s, 2 files/s, 1 failed", shown[1]
     )
     assert len(shown) == 2
+
+
+def test_the_screen_says_what_the_run_waits_for(bars, terminal, clock):
+    draw(bars, clock, waits="h asked for a pause: 9 s left (5 files)")
+
+    (shown,) = terminal.screen()
+    assert shown.endswith("B/s, h asked for a pause: 9 s left (5 files)")
 
 
 def test_a_total_known_at_the_start_holds_until_more_lines_are_read(terminal, clock):

@@ -371,8 +371,8 @@ class Breakers:
     def __len__(self) -> int:
         return len(self._breakers)
 
-    def __iter__(self) -> Iterator[tuple[str, Breaker]]:
-        return iter(self._breakers.items())
+    def __iter__(self) -> Iterator[Breaker]:
+        return iter(self._breakers.values())
 
     def get(self, host: str) -> Breaker | None:
         """A host's breaker; None if all is well, as far as is known."""

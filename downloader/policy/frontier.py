@@ -30,7 +30,7 @@ from downloader.models import (
     ErrorKind,
     Failure,
 )
-from downloader.policy import retry, urls
+from downloader.policy import retry, urls, waits
 from downloader.policy.breaker import Breaker, Breakers, Moment, Rest, State
 from downloader.policy.hosts import Host, Slot
 from downloader.policy.occupancy import Hold
@@ -427,6 +427,10 @@ class Frontier:
     def next_due(self) -> float | None:
         """When the next waiting request or paused host may go on; None if none waits."""
         return self._timers[0][0] if self._timers else None
+
+    def waits(self, now: float) -> str:
+        """Return which hosts are paused or limited, in words; empty if none is."""
+        return waits.describe(self._breakers, now)
 
     def drain(self) -> Iterator[Ticket]:
         """Every request still held, in no special order; the frontier forgets them."""
