@@ -174,6 +174,9 @@ class Exchange:
         """The header fields of the next request, without Connection.
 
         Where nothing sets it apart it is the same object as for others of its server.
+
+        Raises:
+            TransportError: A value cannot be sent.
         """
         plain = headers.for_hop(
             self._rules,
@@ -196,7 +199,7 @@ class Exchange:
         elif self._codings and fields.get("Accept-Encoding") == "identity":
             fields["Accept-Encoding"] = ", ".join(self._codings)
         fields.update(self._conditions())
-        return fields
+        return headers.sendable(fields)
 
     def _add_cookies(self, fields: dict[str, str], chain: Chain) -> None:
         from downloader.policy import cookies  # few files are behind redirects

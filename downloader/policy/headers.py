@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from downloader.errors import TransportError
+from downloader.models import ErrorKind
 from downloader.patterns import lazy
 
 if TYPE_CHECKING:
@@ -110,7 +112,33 @@ def _for_server(
             if not _may_be_secret(rules, name, origin):
                 own = tuple(pair for pair in own if not _SECRET.search(pair[0]))
             _add(fields, split(own)[0] if is_exposed else own)
-    return MappingProxyType(dict(fields.values()))
+    return MappingProxyType(sendable(dict(fields.values())))
+
+
+# RFC 9110 §5.5: all controls but the tab are none of a value's characters.
+_CONTROL = lazy(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def sendable(fields: dict[str, str]) -> dict[str, str]:
+    """Request fields as they are, whoever gave their values.
+
+    Raises:
+        TransportError: A value holds a control character, with which a library would
+            send a request of its author's choice.
+    """
+    for name, value in fields.items():
+        if not value.isprintable() and _CONTROL.search(value):
+            raise TransportError(
+                ErrorKind.BLOCKED, f"a control character stands in the field {name}"
+            )
+    return fields
+
+
+def is_validator(text: str) -> bool:
+    """True if a text is what `strong_validator` gives: a strong ETag or a date."""
+    return _STRONG_ETAG.fullmatch(text) is not None or (
+        date(text) is not None and text == text.strip()
+    )
 
 
 def _may_be_secret(rules: HeaderRules, name: str, origin: str) -> bool:

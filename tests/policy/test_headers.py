@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from downloader.errors import TransportError
 from downloader.models import Known
 from downloader.policy import headers
 from downloader.policy.headers import ContentRange, HeaderRules
@@ -265,6 +266,29 @@ def test_what_is_no_validator_is_not_sent_back(
     etag: str | None, modified: str | None
 ) -> None:
     assert headers.conditions(Known(etag, modified, URL)) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ('"v"', True),
+        ("Tue, 01 Dec 2026 00:00:00 GMT", True),
+        ('W/"v"', False),
+        ('"v"\r\nX: 1', False),
+        ("Tue, 01 Dec 2026 00:00:00 GMT\n", False),
+        ("Tue, 01 Dec 2026 00:00:00 GMT\r\nX: 1", False),
+        ("", False),
+    ],
+)
+def test_a_validator_is_a_strong_etag_or_a_date(text: str, is_one: bool) -> None:
+    assert headers.is_validator(text) is is_one
+
+
+@pytest.mark.parametrize("control", ["\r", "\n", "\0", "\x1b", "\x7f"])
+def test_a_control_character_is_sent_in_no_field(control: str) -> None:
+    with pytest.raises(TransportError, match="stands in the field X-A"):
+        headers.sendable({"X-A": f"a{control}b"})
+    assert headers.sendable({"X-A": "a\tgrün"}) == {"X-A": "a\tgrün"}
 
 
 @pytest.mark.parametrize(
