@@ -123,7 +123,9 @@ def test_a_link_in_place_of_the_record_is_refused(odd, workdir):
     (workdir / "downloads").mkdir()
     (workdir / "downloads/.downloader").symlink_to(workdir / "outside")
 
-    with pytest.raises(ManifestError, match="a link or a file"):
+    with pytest.raises(
+        ManifestError, match="a symbolic link or a file is in its place; remove it"
+    ):
         fetch([odd.url("ok/1")])
     assert not odd.hits
     assert os.listdir(workdir / "outside") == []

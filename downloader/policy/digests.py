@@ -7,6 +7,10 @@ blake3:af1349b9…   another one
 
 from __future__ import annotations
 
+from downloader.patterns import lazy
+
+# No algorithm's own length: what names none of ours is never compared.
+_DIGEST = lazy(r"(?:[0-9a-f]{64}|[a-z0-9]{1,16}:[0-9a-f]{16,128})?")
 SHA256, BLAKE3, XXH3, NONE = "sha256", "blake3", "xxh3", "none"
 SHA512, SHA384, SHA1, MD5 = "sha512", "sha384", "sha1", "md5"
 
@@ -43,3 +47,8 @@ def algorithm_for(checksum: str | None, otherwise: str) -> str:
 def hexadecimal(digest: str) -> str:
     """The digits of a recorded digest, without its algorithm's name."""
     return digest.rpartition(":")[2]
+
+
+def is_digest(text: str) -> bool:
+    """True if a text is a digest as it is recorded."""
+    return _DIGEST.fullmatch(text) is not None

@@ -28,10 +28,11 @@ from downloader.quick_hash import sha256
 from .redaction import redact_query
 from .urls import Url, identity
 
-__all__ = ["PART_SUFFIX", "name", "part_name"]
+__all__ = ["PART_SUFFIX", "is_inside", "name", "part_name"]
 
 PART_SUFFIX = ".part"
 
+_RECORDS = ".downloader"
 _INDEX = "index~.html"
 _FILE_MARK = "~f"
 _FOLDER_MARK = "~d"
@@ -104,6 +105,16 @@ def name(url: Url, layout: str, portable: bool) -> str:  # noqa: FBT001 - the la
     if layout == "flat":
         return _flat_name(url, portable=portable)
     return _plain_name(url, portable=portable) or _tree_name(url, portable=portable)
+
+
+def is_inside(path: str) -> bool:
+    """True if a path read from a record lies below the output folder, as all names do."""
+    components = path.split("/")
+    return (
+        path.isprintable()
+        and components[0] != _RECORDS
+        and not {"", ".", ".."}.intersection(components)
+    )
 
 
 def part_name(name: str) -> str:

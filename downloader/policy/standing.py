@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from enum import Enum
 
-from downloader.policy import digests
+from downloader.errors import InvalidUrl
+from downloader.policy import digests, naming, urls
 from downloader.tuples import NamedTuple
 
 # Why a request ends as `exists`.
@@ -78,6 +79,79 @@ class Intent(NamedTuple):
     """
 
     before: Stamp | None
+
+
+# SQLite's integers end here, and so do sizes.
+_MOST = (1 << 63) - 1
+
+
+def is_count(value: object) -> bool:
+    """True for a number of bytes, runs or nanoseconds as a row may hold it."""
+    return isinstance(value, int) and 0 <= value < _MOST
+
+
+def recorded(row: tuple[object, ...]) -> Record | None:
+    """The file that a row speaks of; None if no run of ours can have written the row.
+
+    Args:
+        row: The values of `Record`, in its order. SQLite takes any type in any column,
+            and whoever made the folder may have made the manifest.
+    """
+    identity, size_bytes, digest, length_known, etag, modified, modified_ns, url = row
+    is_known = (
+        isinstance(identity, str)
+        and is_count(size_bytes)
+        and isinstance(digest, str)
+        and digests.is_digest(digest)
+        and length_known in {0, 1}
+        and _is_text(etag)
+        and _is_text(modified)
+        and isinstance(modified_ns, int)
+        and (url is None or is_url(url))
+    )
+    return Record(*row)._replace(length_known=bool(length_known)) if is_known else None  # type: ignore[arg-type] # as checked
+
+
+def intended(row: tuple[object, ...]) -> Intent | None:
+    """What a row says of an intent, with the values of `Stamp`; None as for `recorded`."""
+    if row == (None, None, None):
+        return Intent(None)
+    is_stamp = is_count(row[0]) and all(isinstance(value, int) for value in row)
+    return Intent(Stamp(*row)) if is_stamp else None  # type: ignore[arg-type] # as checked
+
+
+def is_sound(row: tuple[object, ...]) -> bool:
+    """True if a run of ours can have written a whole row of a file in place.
+
+    Args:
+        row: path, url, status, http_status, error, recorded_at, and from the size on
+            as for `recorded`.
+    """
+    path, identity, status, http_status, error, recorded_at, *facts = row
+    return (
+        isinstance(path, str)
+        and naming.is_inside(path)
+        and isinstance(status, str)
+        and (http_status is None or is_count(http_status))
+        and _is_text(error)
+        and isinstance(recorded_at, float | int)
+        and recorded((identity, *facts)) is not None
+    )
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def is_url(value: object) -> bool:
+    """True for a URL that can be fetched."""
+    if not isinstance(value, str):
+        return False
+    try:
+        urls.parse(value)
+    except InvalidUrl:
+        return False
+    return True
 
 
 class Wishes(NamedTuple):

@@ -2,7 +2,8 @@
 
 Every name below it is walked one component at a time with descriptors (openat), so that
 no symbolic link in it is ever followed, whoever plants it and whenever; where the system
-has no such calls, each component is looked at first.
+has no such calls, each component is looked at first. The folder of records, `.downloader`,
+must be ours besides: what lies there says which bytes are written where.
 
 All errors leave here as `DiskError`, never as `OSError`.
 """
@@ -23,6 +24,8 @@ from downloader.policy.standing import Stamp
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+# What a run writes down, below the output folder.
+RECORDS = ".downloader"
 NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 BINARY = getattr(os, "O_BINARY", 0)
@@ -30,6 +33,8 @@ NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _FOLDER_FLAGS = os.O_RDONLY | _DIRECTORY | NOFOLLOW | CLOEXEC
 _READ_FLAGS = os.O_RDONLY | NOFOLLOW | CLOEXEC | BINARY | NONBLOCK
+_PROBE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _HAS_OPENAT = {os.open, os.mkdir, os.stat, os.unlink, os.rename} <= os.supports_dir_fd
 # What is left free for records and reports when a file's size is known beforehand.
 SPARED_BYTES = 1 << 20
@@ -206,12 +211,15 @@ class Folder:
 
     def _walk(self, root_fd: int, parent: str, *, makes: bool) -> int:
         current = root_fd
+        is_record = parent.partition("/")[0] == RECORDS
         try:
             for component in parent.split("/"):
                 following = self._enter(current, component, parent, makes=makes)
                 if current != root_fd:
                     os.close(current)
                 current = following
+                if is_record:
+                    _check_ours(current, parent)
         except (DiskError, FileNotFoundError):
             if current != root_fd:
                 os.close(current)
@@ -228,7 +236,7 @@ class Folder:
                 raise
         with translated("create folder", parent):
             with contextlib.suppress(FileExistsError):
-                os.mkdir(component, 0o777, dir_fd=current)
+                os.mkdir(component, _mode(parent), dir_fd=current)
             return os.open(component, _FOLDER_FLAGS, dir_fd=current)
 
     def _check_parents(self, parent: str, *, makes: bool) -> None:
@@ -239,12 +247,72 @@ class Folder:
                 os.lstat(path)
             with translated("create folder", parent):
                 with contextlib.suppress(FileExistsError):
-                    os.mkdir(path)
+                    os.mkdir(path, _mode(parent))
                 mode = os.lstat(path).st_mode
             if not stat.S_ISDIR(mode):
                 raise DiskError(
-                    "use folder", parent, "a link or a file is in its place"
+                    "use folder", parent, "a link or a file is in its place; remove it"
                 )
+
+
+def file_fault(found: os.stat_result, parent: os.stat_result | None) -> str | None:
+    """Say why a file of records must not be written to; None if it may.
+
+    Args:
+        found: The file, or what has its name.
+        parent: Its folder, which is ours; None where files have no owners.
+    """
+    if not stat.S_ISREG(found.st_mode):
+        return "a link or a special file has its name; remove it"
+    if found.st_nlink > 1:
+        return (
+            f"it has {found.st_nlink} names (hard links), and writing to it would change "
+            "what the others stand for; replace it by a copy of its own, or remove it"
+        )
+    if parent is not None and found.st_uid != parent.st_uid:
+        return f"it belongs to another user (id {found.st_uid}); remove it"
+    return None
+
+
+def _check_ours(descriptor: int, path: str) -> None:
+    """Refuse a folder of records that another user could change.
+
+    Raises:
+        DiskError: It belongs to another user, or that cannot be told.
+    """
+    with translated("use folder", path):
+        found = os.fstat(descriptor)
+        own = os.geteuid()
+        if own != found.st_uid:
+            own = _given_owner(descriptor, own)
+        if own != found.st_uid:
+            reason = (
+                f"it belongs to another user (id {found.st_uid}, this run's is {own}), "
+                "who could change it meanwhile; run as that user, or remove it"
+            )
+            raise DiskError("use folder", path, reason)
+        if stat.S_IMODE(found.st_mode) & _OTHERS_WRITE:
+            # What others wrote there by now is judged like all that lies there.
+            with contextlib.suppress(OSError):  # a file system without modes
+                os.fchmod(descriptor, 0o700)
+
+
+def _given_owner(descriptor: int, own: int) -> int:
+    """The owner that a file system gives our files: some network ones choose it."""
+    name = f"owner-{os.urandom(8).hex()}"
+    try:
+        probe = os.open(name, _PROBE_FLAGS, 0o600, dir_fd=descriptor)
+    except PermissionError:
+        return own
+    try:
+        return os.fstat(probe).st_uid
+    finally:
+        os.close(probe)
+        os.unlink(name, dir_fd=descriptor)
+
+
+def _mode(parent: str) -> int:
+    return 0o700 if parent.partition("/")[0] == RECORDS else 0o777
 
 
 def _above(parent: str) -> Iterator[str]:
@@ -279,6 +347,6 @@ def _refused(parent: str) -> Iterator[None]:
         raise
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-            reason = "a symbolic link or a file is in its place"
+            reason = "a symbolic link or a file is in its place; remove it"
             raise DiskError("use folder", parent, reason) from error
         raise disk_error("use folder", parent, error) from error

@@ -16,14 +16,15 @@ import msgspec
 
 from downloader.errors import DiskError
 from downloader.models import Partial
+from downloader.policy import headers, naming, standing
 from downloader.policy.naming import part_name
 from downloader.quick_hash import sha256
-from downloader.transfer.folder import NOFOLLOW, NONBLOCK
+from downloader.transfer.folder import NOFOLLOW, NONBLOCK, RECORDS
 
 if TYPE_CHECKING:
     from downloader.transfer.folder import Folder
 
-FOLDER = ".downloader/parts"
+FOLDER = f"{RECORDS}/parts"
 _MOST_BYTES = 64 << 10
 _CREATE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW
 _READ_FLAGS = os.O_RDONLY | NOFOLLOW | NONBLOCK
@@ -93,9 +94,9 @@ def _remove(folder: Folder, place: str) -> None:
 
 def read(folder: Folder, path: str) -> Partial | None:
     """The part of `path` if it can be gone on with, and how far it has come."""
-    with contextlib.suppress(OSError, DiskError, msgspec.MsgspecError):
+    with contextlib.suppress(OSError, DiskError):
         record = _load(folder, _place(path))
-        if record.path == path:
+        if record is not None and record.path == path:
             return _with_size(folder, record)
     return None
 
@@ -124,19 +125,35 @@ def sweep(folder: Folder, root: str) -> set[str]:
 
 def _named(folder: Folder, name: str) -> str | None:
     """The final name that a record is for; None if it was cut off as it was written."""
-    with contextlib.suppress(OSError, DiskError, msgspec.MsgspecError):
+    with contextlib.suppress(OSError, DiskError):
         record = _load(folder, f"{FOLDER}/{name}")
-        return record.path if _place(record.path).endswith(f"/{name}") else None
+        if record is not None and _place(record.path).endswith(f"/{name}"):
+            return record.path
     return None
 
 
-def _load(folder: Folder, place: str) -> PartRecord:
+def _load(folder: Folder, place: str) -> PartRecord | None:
+    """What stands in a record; None if it is none that a run of ours wrote."""
     parent, name = folder.find(place)
     descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
     try:
-        return _decode(os.read(descriptor, _MOST_BYTES))
+        record = _decode(os.read(descriptor, _MOST_BYTES))
+    except msgspec.MsgspecError:
+        return None
     finally:
         os.close(descriptor)
+    return record if _is_sound(record) else None
+
+
+def _is_sound(record: PartRecord) -> bool:
+    """True if every value is one of its kind: whoever may write here may have made it."""
+    total = record.total_bytes
+    return (
+        naming.is_inside(record.path)
+        and headers.is_validator(record.validator)
+        and standing.is_url(record.url)
+        and (standing.is_count(total) or (total is None and not record.is_divided))
+    )
 
 
 def boot_id() -> str:

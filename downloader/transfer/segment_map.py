@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 from downloader.errors import DiskError, PartLost
 from downloader.policy import segments
 from downloader.policy.segments import Span
-from downloader.transfer.folder import CLOEXEC, NOFOLLOW, disk_error, translated
+from downloader.transfer.folder import (
+    CLOEXEC,
+    NOFOLLOW,
+    NONBLOCK,
+    disk_error,
+    file_fault,
+    translated,
+)
 
 try:
     import fcntl
@@ -40,7 +47,7 @@ _MARK = 0x50414D32  # that it is a map, and what its head is like
 _FINE, _VOID = 0, 1
 _STATE_OFFSET, _FINISHER_OFFSET = 8, 24
 _CREATE_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC
-_OPEN_FLAGS = os.O_RDWR | NOFOLLOW | CLOEXEC
+_OPEN_FLAGS = os.O_RDWR | NOFOLLOW | NONBLOCK | CLOEXEC
 
 
 class SegmentMap:
@@ -84,6 +91,7 @@ class SegmentMap:
                     self._fd = os.open(name, _OPEN_FLAGS, dir_fd=parent)
                 except FileNotFoundError as error:
                     raise PartLost("go on with", place, "its map is gone") from error
+                self._check_file(parent)
         if is_new:
             self._write(_HEAD.pack(_MARK, _FINE, total_bytes, owner), 0)
             self._append(0, [Span(0, total_bytes, owner)])
@@ -94,6 +102,14 @@ class SegmentMap:
     def __del__(self) -> None:
         with contextlib.suppress(OSError, AttributeError):
             self.close()
+
+    def _check_file(self, parent: int | None) -> None:
+        """Refuse a map that is somebody else's file as well; a new one will do."""
+        above = None if parent is None else os.fstat(parent)
+        fault = file_fault(os.fstat(self._fd), above)
+        if fault is not None:
+            self.close()
+            raise PartLost("go on with", self._place, fault)
 
     def close(self) -> None:
         """Let go of the file; called again it does nothing."""

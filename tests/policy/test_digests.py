@@ -1,6 +1,6 @@
 import pytest
 
-from downloader.policy.digests import algorithm, is_sha256, spell
+from downloader.policy.digests import algorithm, is_digest, is_sha256, spell
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,14 @@ from downloader.policy.digests import algorithm, is_sha256, spell
 def test_a_recorded_digest_tells_what_made_it(name, hexadecimal, text):
     assert spell(name, hexadecimal) == text
     assert algorithm(text) == name
+    assert is_digest(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["ab", "AB" * 32, "ab" * 32 + "\n", "x:", "a/b:" + "ab" * 32]
+)
+def test_other_texts_are_no_digests(text):
+    assert not is_digest(text)
 
 
 @pytest.mark.parametrize(

@@ -436,6 +436,7 @@ class TestEveryName:
     def test_components_and_path_are_short_enough(
         self, url: Url, layout: Layout, portable: bool
     ) -> None:
+        assert naming.is_inside(name(url, layout, portable))
         path = part_name(name(url, layout, portable))
 
         assert max(len(part.encode()) for part in path.split("/")) <= 245
@@ -509,3 +510,11 @@ def is_device(component: str) -> bool:
 def test_names_do_not_change_between_versions(path: str, known: str) -> None:
     # A changed name means that every folder of every user is fetched anew.
     assert path == known
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "/a", "a/", "a//b", "../a", "a/../b", ".", ".downloader/a", "a\0", "\ud800"],
+)
+def test_a_path_that_leads_elsewhere_is_not_inside(path: str) -> None:
+    assert not naming.is_inside(path)

@@ -12,6 +12,10 @@ from downloader.policy.standing import (
     Wishes,
     decide,
     examined_by,
+    intended,
+    is_sound,
+    is_url,
+    recorded,
     settle,
 )
 
@@ -270,3 +274,45 @@ class TestOtherDigests:
 
         assert after(unhashed).action is Action.SKIP
         assert after(unhashed, Wishes(verifies=True)).action is Action.FETCH
+
+
+class TestRows:
+    """Values as SQLite gives them, whoever wrote them."""
+
+    ROW = ("http://h/a", 3, "ab" * 32, 1, '"v"', None, 17, "http://cdn/a")
+
+    def test_a_row_as_we_write_it_is_a_record(self):
+        assert recorded(self.ROW) == Record(*self.ROW)
+        assert recorded((*self.ROW[:3], 0, *self.ROW[4:])).length_known is False
+
+    @pytest.mark.parametrize("place", range(8))
+    @pytest.mark.parametrize("value", [b"3", 3.5, "\0", -1, 1 << 63])
+    def test_a_value_of_another_kind_makes_it_none(self, place, value):
+        row = (*self.ROW[:place], value, *self.ROW[place + 1 :])
+        is_text = place in {0, 4, 5} and isinstance(value, str)
+        is_time = place == 6 and isinstance(value, int)
+
+        assert (recorded(row) is not None) == (is_text or is_time)
+
+    def test_an_intent_has_a_stamp_or_none(self):
+        assert intended((None, None, None)) == Intent(None)
+        assert intended((1, 2, 3)) == Intent(Stamp(1, 2, 3))
+
+    @pytest.mark.parametrize(
+        "row", [(-1, 2, 3), (1, "2", 3), (1, 2, 3.5), (None, 2, 3), (1, None, None)]
+    )
+    def test_other_values_are_no_intent(self, row):
+        assert intended(row) is None
+
+    def test_a_whole_row_lies_inside(self):
+        facts = ("ok", 200, None, 1.5, *self.ROW[1:])
+
+        assert is_sound(("h/a", self.ROW[0], *facts))
+        assert not is_sound(("../a", self.ROW[0], *facts))
+        assert not is_sound((b"h/a", self.ROW[0], *facts))
+
+    @pytest.mark.parametrize(
+        "url", [None, b"http://h/", "ftp://h/", "http://h/\r\nX: 1"]
+    )
+    def test_no_url(self, url):
+        assert not is_url(url)
