@@ -6,14 +6,22 @@ file may be out of date, the lock never is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from downloader.errors import FolderLocked, ManifestError
-from downloader.manifest import refuse_irregular
+from downloader.policy.redaction import printable
+
+if TYPE_CHECKING:
+    from downloader.record_folder import RecordFolder
+
+_LOCK, _HOLDER = "lock", "holder.json"
+_MOST_HOLDER_BYTES = 4 << 10
 
 if sys.platform == "win32":
     import msvcrt
@@ -46,32 +54,28 @@ class FolderLock:
 
     Args:
         output: The output folder, for messages.
-        folder: Its `.downloader` folder.
+        folder: Its folder of records.
 
     Raises:
         FolderLocked: Another run holds it.
         ManifestError: It cannot be made.
     """
 
-    def __init__(self, output: str, folder: str) -> None:
-        path = os.path.join(folder, "lock")
-        holder_path = os.path.join(folder, "holder.json")
-        for one in (path, holder_path):
-            refuse_irregular(one)
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    def __init__(self, output: str, folder: RecordFolder) -> None:
+        path = folder.place(_LOCK)
         try:
-            self._descriptor: int | None = os.open(path, flags, 0o600)
+            self._descriptor: int | None = folder.open(_LOCK, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise _no_lock(path, error) from error
         try:
             _lock(self._descriptor)
         except (BlockingIOError, PermissionError) as error:
             os.close(self._descriptor)
-            raise FolderLocked(output, _who(holder_path)) from error
+            raise FolderLocked(output, _who(folder)) from error
         except OSError as error:
             os.close(self._descriptor)
             raise _no_lock(path, error) from error
-        _sign(holder_path)
+        _sign(folder)
 
     def release(self) -> None:
         """Let go of it; called again it does nothing."""
@@ -86,14 +90,16 @@ def _no_lock(path: str, error: OSError) -> ManifestError:
     return ManifestError(path, f"it cannot be locked: {error.strerror or error}")
 
 
-def _sign(path: str) -> None:
+def _sign(folder: RecordFolder) -> None:
+    """Write down who holds the lock, in a new file: the old one may have other names."""
     holder = _Holder(os.getpid(), _host_name(), datetime.now(UTC))
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        with open(os.open(path, flags, 0o600), "wb") as stream:
+    # On a full disk the lock holds all the same, only the message says less.
+    with contextlib.suppress(OSError, ManifestError):
+        with contextlib.suppress(FileNotFoundError):
+            folder.remove(_HOLDER)
+        descriptor = folder.open(_HOLDER, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with open(descriptor, "wb") as stream:
             stream.write(msgspec.json.encode(holder))
-    except OSError:
-        return  # a full disk: the lock holds, only the message says less
 
 
 def _host_name() -> str:
@@ -104,11 +110,11 @@ def _host_name() -> str:
     return socket.gethostname()
 
 
-def _who(path: str) -> str:
+def _who(folder: RecordFolder) -> str:
     try:
-        with open(path, "rb") as stream:
-            holder = msgspec.json.decode(stream.read(), type=_Holder)
-    except (OSError, msgspec.MsgspecError):
+        with open(folder.open(_HOLDER, os.O_RDONLY), "rb") as stream:
+            holder = msgspec.json.decode(stream.read(_MOST_HOLDER_BYTES), type=_Holder)
+        since = holder.since.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
+    except (OSError, ManifestError, msgspec.MsgspecError, ValueError, OverflowError):
         return "by whom is not written down"
-    since = holder.since.astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-    return f"process {holder.pid} on {holder.host}, since {since}"
+    return f"process {holder.pid} on {printable(holder.host)}, since {since}"

@@ -17,7 +17,7 @@ from downloader.errors import DiskError, ManifestError, TransportError
 from downloader.folder_lock import FolderLock
 from downloader.inspector import Inspector
 from downloader.log import Log
-from downloader.manifest import Manifest, note_gap, prepare_folder
+from downloader.manifest import Manifest, note_gap
 from downloader.models import Known, Saved
 from downloader.policy import digests
 from downloader.policy.naming import part_name
@@ -31,6 +31,7 @@ from downloader.policy.standing import (
     examined_by,
     settle,
 )
+from downloader.record_folder import RecordFolder
 from downloader.transfer import part_record
 from downloader.transfer.digest import Digest
 from downloader.transfer.folder import Folder
@@ -86,7 +87,7 @@ class Holdings:
         is_durable: Whether what is recorded must outlive a power cut.
 
     Attributes:
-        record_folder: Its `.downloader`.
+        record_folder: Its `.downloader`, held open.
         is_recorded: False once the manifest could not be written.
 
     Raises:
@@ -97,7 +98,7 @@ class Holdings:
     def __init__(
         self, root: str, wishes: Wishes, wake: Callable[[], None], *, is_durable: bool
     ) -> None:
-        self.record_folder = prepare_folder(root)
+        self.record_folder = RecordFolder(root)
         self._folder = Folder(root)
         self._unsynced: list[str] = []
         self._lock = FolderLock(root, self.record_folder)

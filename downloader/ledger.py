@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from downloader.models import Failure, Phases
+    from downloader.record_folder import RecordFolder
     from downloader.timings import Timings
 
 # What SQLite may hold in memory before it writes to the file. A row costs the same 30 µs with
@@ -92,17 +93,24 @@ class Ledger:
 
     Args:
         folder: Where its file may be made.
+
+    Raises:
+        ManifestError: Another file has got its name.
+        sqlite3.Error: It cannot be made.
+        OSError: Likewise.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: RecordFolder) -> None:
         self._began_at = time.monotonic()
         self._folder = folder
         self._looked_at = 0.0
         self._unlooked = 0
         self._spills = True
-        path = _make_file(folder)
-        self._connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False
+        name = _make_file(folder)
+        self._connection = (
+            sqlite3.connect(_MEMORY, isolation_level=None, check_same_thread=False)
+            if name is None
+            else folder.connect(name)
         )
         # In memory, and small: of a transaction that began with an empty file there is
         # hardly anything to keep. It lets a statement fail without harm on a full disk.
@@ -120,9 +128,9 @@ class Ledger:
         self._look_at_disk()
         for statement in _SCHEMA.split(";"):
             self._connection.execute(statement)
-        self._remove = weakref.finalize(self, _dispose, self._connection, path)
-        if os.name == "posix" and path != _MEMORY:
-            os.unlink(path)
+        self._remove = weakref.finalize(self, _dispose, self._connection, folder, name)
+        if os.name == "posix" and name is not None:
+            folder.remove(name)
         self._next_seq = 0
         self._rows: list[tuple[object, ...]] = []
         self._encode = msgspec.msgpack.Encoder().encode
@@ -271,7 +279,7 @@ class Ledger:
         if now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
-        spills = _free_bytes(self._folder) >= LEAST_FREE_BYTES
+        spills = _free_bytes(self._folder.path) >= LEAST_FREE_BYTES
         if spills != self._spills:
             self._spills = spills
             word = "ON" if spills else "OFF"
@@ -316,17 +324,16 @@ _PLACES = ", ".join("?" * len(f"{_COLUMNS}, host, {_PHASES}".split(",")))
 _astuple = msgspec.structs.astuple
 
 
-def _make_file(folder: str) -> str:
-    """An empty file that only we can read, or memory where the disk takes none."""
-    path = os.path.join(folder, f"run-{os.urandom(8).hex()}.sqlite")
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+def _make_file(folder: RecordFolder) -> str | None:
+    """An empty file that only we can read; None where the disk takes none."""
+    name = f"run-{os.urandom(8).hex()}.sqlite"
     try:
-        os.close(os.open(path, flags, 0o600))
+        os.close(folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL))
     except OSError as error:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
-        return _MEMORY
-    return path
+        return None
+    return name
 
 
 def _free_bytes(folder: str) -> int:
@@ -380,8 +387,10 @@ def _outcome(row: tuple[object, ...] | list[object]) -> Outcome:
     )
 
 
-def _dispose(connection: sqlite3.Connection, path: str) -> None:
+def _dispose(
+    connection: sqlite3.Connection, folder: RecordFolder, name: str | None
+) -> None:
     connection.close()
-    if path != _MEMORY:
+    if name is not None:
         with contextlib.suppress(OSError):
-            os.unlink(path)
+            folder.remove(name)

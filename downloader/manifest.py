@@ -16,22 +16,23 @@ import contextlib
 import errno
 import os
 import sqlite3
-import stat
+import threading
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from downloader import manifest_schema
+from downloader import database, manifest_schema
 from downloader.errors import ManifestError
 from downloader.manifest_schema import SAVE
-from downloader.policy.standing import Intent, Record, Stamp
+from downloader.policy import standing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from downloader.models import Entry, Outcome, Saved
+    from downloader.policy.standing import Intent, Record, Stamp
+    from downloader.record_folder import RecordFolder
 
 Result = TypeVar("Result")
-FOLDER = ".downloader"
 NAME = "manifest.sqlite"
 BATCH_ROWS = 500
 BATCH_SECONDS = 1.0
@@ -45,6 +46,10 @@ START_BUSY_SECONDS = 5.0
 MOST_WAITING_ROWS = 20_000
 _SUFFIXES = ("", "-wal", "-shm", "-journal")
 _GAP = "gap"
+_REBUILT = f"{NAME}.rebuilt"
+# Some thirty million rows; a file may have holes, and say that it is larger.
+MOST_SALVAGED_BYTES = 8 << 30
+_LOOK_SECONDS = 0.05
 
 # What a file in place is known by outlives a later run that failed to fetch it anew.
 _NOTE = """
@@ -59,47 +64,14 @@ _FORGET = "DELETE FROM intents WHERE path = ?"
 _INTEND = "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?)"
 
 
-def prepare_folder(output: str) -> str:
-    """The path of an output folder's `.downloader`, made if missing.
-
-    Raises:
-        ManifestError: It is a link or a file, or cannot be made.
-    """
-    path = os.path.join(output, FOLDER)
-    try:
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-        mode = os.lstat(path).st_mode
-    except OSError as error:
-        raise ManifestError(path, error.strerror or str(error)) from error
-    if not stat.S_ISDIR(mode):
-        raise ManifestError(path, "a link or a file has its name; remove it")
-    return path
-
-
-def refuse_irregular(path: str) -> None:
-    """Refuse a link or a FIFO where a file of ours would be opened.
-
-    Raises:
-        ManifestError: There is one.
-    """
-    try:
-        mode = os.lstat(path).st_mode
-    except FileNotFoundError:
-        return
-    if not stat.S_ISREG(mode):
-        raise ManifestError(path, "a link or a special file has its name; remove it")
-
-
-def note_gap(folder: str) -> None:
+def note_gap(folder: RecordFolder) -> None:
     """Note that from now on files may come that are not recorded, whatever happens.
 
     The next run that opens the manifest ends the gap. What cannot be noted is not: then
     files that lie here are nobody's.
     """
-    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-    with contextlib.suppress(OSError):
-        os.close(os.open(os.path.join(folder, _GAP), flags, 0o600))
+    with contextlib.suppress(OSError, ManifestError):
+        os.close(folder.open(_GAP, os.O_WRONLY | os.O_CREAT))
 
 
 class Manifest:
@@ -108,7 +80,7 @@ class Manifest:
     A file that is damaged is set aside, and what can be read of it is kept.
 
     Args:
-        folder: The `.downloader` folder.
+        folder: The folder of records, which stays open for as long as this does.
         is_durable: Whether a commit must outlive a power cut.
         before_commit: Called before each commit; what it raises goes to the caller.
 
@@ -123,12 +95,12 @@ class Manifest:
 
     def __init__(
         self,
-        folder: str,
+        folder: RecordFolder,
         *,
         is_durable: bool = False,
         before_commit: Callable[[], None] = lambda: None,
     ) -> None:
-        self.path = os.path.join(folder, NAME)
+        self.path = folder.place(NAME)
         self._folder = folder
         self.set_aside: str | None = None
         self._is_durable = is_durable
@@ -140,14 +112,18 @@ class Manifest:
         self._busy_since: float | None = None
         self._is_closed = False
         self.intends = False
+        # All that were opened: one may have to be interrupted.
+        self._connections: list[sqlite3.Connection] = []
+        self._is_stopped = False
         with self._translated():
-            self._connection = self._open()
             try:
-                begun = _patiently(self._begin_run)
+                self._connection = _beside(self._open, self._interrupt)
+                begun = self._patiently(self._begin_run)
                 self._run, self._has_files, self._has_intents = begun
                 self.gap_ns = self._end_gap()
             except BaseException:
-                self._connection.close()
+                for connection in self._connections:
+                    connection.close()
                 raise
 
     # Reading
@@ -171,9 +147,7 @@ class Manifest:
                 "modified_ns, final_url FROM files WHERE path = ? AND digest NOT NULL",
                 (path,),
             ).fetchone()
-        if row is None:
-            return None
-        return Record(*row)._replace(length_known=bool(row[3]))
+        return None if row is None else standing.recorded(row)
 
     def intent(self, path: str) -> Intent | None:
         """What an earlier run that was cut off intended for a name.
@@ -194,9 +168,7 @@ class Manifest:
                 "SELECT size_bytes, modified_ns, inode FROM intents WHERE path = ?",
                 (path,),
             ).fetchone()
-        if row is None:
-            return None
-        return Intent(None if row[0] is None else Stamp(*row))
+        return None if row is None else standing.intended(row)
 
     # Writing
 
@@ -326,26 +298,27 @@ class Manifest:
     # Opening
 
     def _open(self) -> sqlite3.Connection:
+        if self._is_stopped:
+            raise sqlite3.OperationalError("interrupted")
         for suffix in _SUFFIXES:
-            refuse_irregular(self.path + suffix)
+            self._folder.check(NAME + suffix)
+        # There is one only from the instant in which the file is made. SQLite would
+        # obey it, and remove any file that it names as its own master.
+        self._drop(f"{NAME}-journal")
         self._finish_rebuild()
         try:
-            return _patiently(lambda: self._connect(self.path))
+            return self._patiently(lambda: self._connect(NAME))
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # busy, full or forbidden, but not damaged
             return self._rebuild()
 
-    def _connect(self, path: str) -> sqlite3.Connection:
+    def _connect(self, name: str) -> sqlite3.Connection:
         # Made here, so that nobody else can read what stands in URLs.
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
-        os.close(os.open(path, flags, 0o600))
-        connection = sqlite3.connect(
-            path,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=BUSY_SECONDS,
-        )
+        if not self._folder.check(name):
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+            os.close(self._folder.open(name, flags))
+        connection = self._restricted(name)
         try:
             self._prepare(connection)
         except BaseException:
@@ -353,12 +326,42 @@ class Manifest:
             raise
         return connection
 
+    def _restricted(self, name: str) -> sqlite3.Connection:
+        connection = self._folder.connect(name, BUSY_SECONDS)
+        self._connections.append(connection)
+        database.restrict(connection)
+        return connection
+
+    def _interrupt(self) -> None:
+        self._is_stopped = True
+        for connection in self._connections:
+            with contextlib.suppress(sqlite3.ProgrammingError):  # it is closed
+                connection.interrupt()
+
+    def _patiently(self, action: Callable[[], Result]) -> Result:
+        """Try again for some seconds while another program holds the file."""
+        until = time.monotonic() + START_BUSY_SECONDS
+        while True:
+            try:
+                return action()
+            except sqlite3.OperationalError as error:
+                # An extended code has its kind in the last byte.
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                if not is_busy or self._is_stopped or time.monotonic() > until:
+                    raise
+            time.sleep(0.02)
+
+    def _drop(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._folder.remove(name)
+
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL").fetchall()
-        # In WAL mode NORMAL may lose the last commits in a power cut, but nothing else.
-        level = "FULL" if self._is_durable else "NORMAL"
-        connection.execute(f"PRAGMA synchronous = {level}")
         try:
+            manifest_schema.check(connection)
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+            # NORMAL may lose the last commits in a power cut then, but nothing else.
+            level = "FULL" if self._is_durable else "NORMAL"
+            connection.execute(f"PRAGMA synchronous = {level}")
             manifest_schema.prepare(connection)
         except manifest_schema.Newer as error:
             reason = "a newer version of this program made it"
@@ -369,38 +372,43 @@ class Manifest:
 
         Cut off anywhere, it leaves the one or the other, and the note of a gap.
         """
-        self.set_aside = f"{self.path}.damaged-{time.time_ns()}"
+        aside = f"{NAME}.damaged-{time.time_ns()}"
+        self.set_aside = self._folder.place(aside)
         note_gap(self._folder)
         for suffix in _SUFFIXES:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._rebuilt + suffix)
-        with contextlib.closing(self._connect(self._rebuilt)) as connection, connection:
+            self._drop(_REBUILT + suffix)
+        with contextlib.closing(self._connect(_REBUILT)) as connection, connection:
             connection.execute("BEGIN")
             # Under its own name still: another one would part it from its log.
-            connection.executemany(SAVE, manifest_schema.salvage(self.path))
+            connection.executemany(SAVE, self._salvage())
         for suffix in _SUFFIXES:
             with contextlib.suppress(FileNotFoundError):
-                os.rename(self.path + suffix, self.set_aside + suffix)
+                self._folder.rename(NAME + suffix, aside + suffix)
         self._finish_rebuild()
-        return self._connect(self.path)
+        return self._connect(NAME)
 
-    @property
-    def _rebuilt(self) -> str:
-        return f"{self.path}.rebuilt"
+    def _salvage(self) -> Iterator[tuple[object, ...]]:
+        """The rows that can still be read: no more than the file has bytes for."""
+        sizes = (self._folder.size_bytes(NAME + suffix) for suffix in ("", "-wal"))
+        most_bytes = min(sum(sizes), MOST_SALVAGED_BYTES)
+        try:
+            with contextlib.closing(self._restricted(NAME)) as damaged:
+                yield from manifest_schema.salvage(damaged, most_bytes)
+        except sqlite3.DatabaseError:
+            if self._is_stopped:
+                raise
 
     def _finish_rebuild(self) -> None:
         """Put a rebuilt file in place; the damaged one is not set aside before it is whole."""
-        refuse_irregular(self._rebuilt)
-        if os.path.exists(self._rebuilt) and not os.path.exists(self.path):
-            os.rename(self._rebuilt, self.path)
+        if self._folder.check(_REBUILT) and not self._folder.check(NAME):
+            self._folder.rename(_REBUILT, NAME)
 
     def _end_gap(self) -> int | None:
-        note = os.path.join(self._folder, _GAP)
-        if os.path.lexists(note):
+        if self._folder.check(_GAP):
             self._connection.execute(
                 "INSERT OR REPLACE INTO facts VALUES ('gap_ns', ?)", (time.time_ns(),)
             )
-            os.unlink(note)
+            self._folder.remove(_GAP)
         return self._fact("gap_ns")
 
     def _begin_run(self) -> tuple[int, bool, bool]:
@@ -418,7 +426,7 @@ class Manifest:
         row = self._connection.execute(
             "SELECT value FROM facts WHERE name = ?", (name,)
         ).fetchone()
-        return None if row is None else int(row[0])
+        return row[0] if row is not None and standing.is_count(row[0]) else None
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -428,18 +436,42 @@ class Manifest:
             raise _failure(self.path, error) from error
 
 
-def _patiently(action: Callable[[], Result]) -> Result:
-    """Try again for some seconds while another program holds the file."""
-    until = time.monotonic() + START_BUSY_SECONDS
-    while True:
+def _beside(action: Callable[[], Result], interrupt: Callable[[], None]) -> Result:
+    """Run an action in a thread, so that a signal's handler need not wait for its end.
+
+    What the handler raises interrupts the action, and is raised once that has ended; an
+    action that was interrupted before it began must end by itself.
+    """
+    results: list[Result] = []
+    errors: list[BaseException] = []
+
+    # Not by the thread's own state: a join that a signal breaks off takes it for ended.
+    may_begin, has_ended = threading.Event(), threading.Event()
+
+    def run() -> None:
+        may_begin.wait()
         try:
-            return action()
-        except sqlite3.OperationalError as error:
-            # An extended code has its kind in the last byte.
-            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
-            if not is_busy or time.monotonic() > until:
-                raise
-        time.sleep(0.02)
+            results.append(action())
+        except BaseException as error:  # noqa: BLE001 - it is raised by the caller's thread
+            errors.append(error)
+        has_ended.set()
+
+    thread = threading.Thread(target=run, name="downloader-manifest", daemon=True)
+    try:
+        thread.start()
+        may_begin.set()
+        while not has_ended.wait(_LOOK_SECONDS):  # Windows heeds no signal meanwhile
+            pass
+    except BaseException:
+        interrupt()
+        has_begun = may_begin.is_set()
+        may_begin.set()
+        while has_begun and not has_ended.wait(_LOOK_SECONDS):
+            interrupt()
+        raise
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 def _failure(path: str, error: sqlite3.Error | OSError) -> ManifestError:

@@ -119,12 +119,16 @@ class Session:
         self._holdings = Holdings(
             self._root, make_wishes(settings), self.wake, is_durable=settings.durable
         )
-        self._record_folder = self._holdings.record_folder
+        folder = self._holdings.record_folder
+        self._record_folder = folder.path
         try:
-            self._ledger = Ledger(self._record_folder)
+            self._ledger = Ledger(folder)
         except (sqlite3.Error, OSError) as error:
             self._holdings.close()
-            raise ManifestError(self._record_folder, str(error)) from error
+            raise ManifestError(folder.path, str(error)) from error
+        except ManifestError:
+            self._holdings.close()
+            raise
         self._intake = Intake(
             self._ledger,
             settings.layout,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from downloader.intake import Intake, storable
 from downloader.ledger import Ledger
 from downloader.models import Entry, Outcome, Request, Status
+from downloader.record_folder import RecordFolder
 
 LINES = [
     "http://h/a",
@@ -27,7 +28,7 @@ LINES = [
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(str(tmp_path))
+    ledger = Ledger(RecordFolder(str(tmp_path)))
     yield ledger
     ledger.close()
 
@@ -190,7 +191,7 @@ def test_a_spelling_fails_as_the_first_did(intake, ledger):
 
 @given(st.lists(st.sampled_from(LINES), max_size=30))
 def test_rows_and_duplicates_are_all_the_lines(tmp_path_factory, lines):
-    ledger = Ledger(str(tmp_path_factory.getbasetemp()))
+    ledger = Ledger(RecordFolder(str(tmp_path_factory.getbasetemp())))
     intake = Intake(ledger, "tree", is_portable=False)
     admitted = [admit(intake, line) for line in lines]
     rows = sum(one.is_row for one in admitted)
@@ -206,7 +207,7 @@ def test_rows_and_duplicates_are_all_the_lines(tmp_path_factory, lines):
 
 @given(st.lists(st.text(max_size=12), max_size=10))
 def test_any_text_is_taken_in_without_a_crash(tmp_path_factory, lines):
-    ledger = Ledger(str(tmp_path_factory.getbasetemp()))
+    ledger = Ledger(RecordFolder(str(tmp_path_factory.getbasetemp())))
     intake = Intake(ledger, "tree", is_portable=False)
     for line in lines:
         outcome = admit(intake, line).outcome

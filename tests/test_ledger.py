@@ -10,13 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downloader import ledger as module
+from downloader.errors import ManifestError
 from downloader.ledger import Kind, Ledger
 from downloader.models import Entry, Failure, Outcome, Phases, Status
+from downloader.record_folder import RecordFolder
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(str(tmp_path))
+    ledger = Ledger(RecordFolder(str(tmp_path)))
     yield ledger
     ledger.close()
 
@@ -72,7 +74,7 @@ def test_bytes_that_are_no_utf8_are_told_apart(ledger):
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("123"))))
 def test_lines_are_rows_or_duplicates(tmp_path_factory, lines):
-    ledger = Ledger(str(tmp_path_factory.getbasetemp()))
+    ledger = Ledger(RecordFolder(str(tmp_path_factory.getbasetemp())))
     kinds = [
         ledger.admit(identity, identity + form, "").kind for identity, form in lines
     ]
@@ -151,7 +153,7 @@ def test_a_pending_row_has_no_outcome(ledger):
 
 @given(st.permutations(range(40)))
 def test_rows_follow_the_list_whatever_ends_first(tmp_path_factory, order):
-    ledger = Ledger(str(tmp_path_factory.getbasetemp()))
+    ledger = Ledger(RecordFolder(str(tmp_path_factory.getbasetemp())))
     for seq in order:
         ledger.add(outcome(seq))
     rows = [row.seq for row in ledger.rows()]
@@ -244,17 +246,18 @@ def test_an_entrys_credentials_survive_the_wait(ledger):
 
 
 def test_the_file_has_no_name_while_it_is_open(tmp_path):
-    ledger = Ledger(str(tmp_path))
+    ledger = Ledger(RecordFolder(str(tmp_path)))
     ledger.add(outcome(0))
 
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path / ".downloader") == []
     assert list(ledger.rows()) == [outcome(0)]
     ledger.close()
 
 
 def test_closing_twice_does_no_harm_and_lets_the_descriptor_go(tmp_path):
+    folder = RecordFolder(str(tmp_path))
     before = len(os.listdir("/proc/self/fd"))
-    ledger = Ledger(str(tmp_path))
+    ledger = Ledger(folder)
     ledger.close()
     ledger.close()
 
@@ -263,13 +266,13 @@ def test_closing_twice_does_no_harm_and_lets_the_descriptor_go(tmp_path):
 
 def test_a_forgotten_ledger_closes_itself(tmp_path):
     before = len(os.listdir("/proc/self/fd"))
-    Ledger(str(tmp_path)).add(outcome(0))
+    Ledger(RecordFolder(str(tmp_path))).add(outcome(0))
 
     assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_two_ledgers_in_one_folder_do_not_meet(tmp_path):
-    one, two = Ledger(str(tmp_path)), Ledger(str(tmp_path))
+    one, two = Ledger(RecordFolder(str(tmp_path))), Ledger(RecordFolder(str(tmp_path)))
     one.add(outcome(1))
     two.add(outcome(2))
 
@@ -281,9 +284,9 @@ def test_two_ledgers_in_one_folder_do_not_meet(tmp_path):
 
 def test_the_files_name_cannot_be_foreseen(tmp_path, monkeypatch):
     names = []
-    monkeypatch.setattr(module.os, "unlink", names.append)
+    monkeypatch.setattr(RecordFolder, "remove", lambda _, name: names.append(name))
     for _ in range(2):
-        Ledger(str(tmp_path)).close()
+        Ledger(RecordFolder(str(tmp_path))).close()
 
     assert len(set(names)) == 2
 
@@ -291,14 +294,14 @@ def test_the_files_name_cannot_be_foreseen(tmp_path, monkeypatch):
 @pytest.mark.parametrize("target", ["outside.sqlite", "missing.sqlite"])
 def test_a_link_at_its_name_is_never_followed(tmp_path, monkeypatch, target):
     (tmp_path / "outside.sqlite").write_bytes(b"precious")
-    folder = tmp_path / "record"
+    folder = tmp_path / ".downloader"
     folder.mkdir()
     # Nobody can know the name beforehand; even who guesses it gains nothing.
     monkeypatch.setattr("os.urandom", lambda _: b"guessed")
     (folder / f"run-{b'guessed'.hex()}.sqlite").symlink_to(tmp_path / target)
 
-    with pytest.raises(FileExistsError):
-        Ledger(str(folder))
+    with pytest.raises(ManifestError, match="a link or a special file"):
+        Ledger(RecordFolder(str(tmp_path)))
     assert (tmp_path / "outside.sqlite").read_bytes() == b"precious"
     assert not (tmp_path / "missing.sqlite").exists()
 
@@ -308,7 +311,8 @@ def test_a_killed_run_leaves_no_file(tmp_path):
         import os, signal, sys
         from downloader.ledger import Ledger
         from downloader.models import Outcome, Status
-        ledger = Ledger(sys.argv[1])
+        from downloader.record_folder import RecordFolder
+        ledger = Ledger(RecordFolder(sys.argv[1]))
         for seq in range(1000):
             ledger.add(Outcome(seq=seq, url="u", status=Status.OK))
         os.kill(os.getpid(), signal.SIGKILL)
@@ -317,7 +321,7 @@ def test_a_killed_run_leaves_no_file(tmp_path):
     child = subprocess.run(argv, check=False)
 
     assert child.returncode == -signal.SIGKILL
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path / ".downloader") == []
 
 
 def test_memory_does_not_grow_with_the_lines(tmp_path):
@@ -326,6 +330,7 @@ def test_memory_does_not_grow_with_the_lines(tmp_path):
         from downloader import ledger as module
         from downloader.ledger import Ledger
         from downloader.models import Entry, Failure, Outcome, Phases, Status
+        from downloader.record_folder import RecordFolder
         module.CACHE_KIB = 1 << 10
 
         def run(ledger, first, last):
@@ -336,7 +341,7 @@ def test_memory_does_not_grow_with_the_lines(tmp_path):
                 ledger.add(Outcome(seq=seq, url=url, status=Status.OK, path=url))
             return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-        ledger = Ledger(sys.argv[1])
+        ledger = Ledger(RecordFolder(sys.argv[1]))
         before = run(ledger, 0, 20_000)
         print(run(ledger, 20_000, 200_000) - before < 12_000)
     """

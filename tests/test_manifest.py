@@ -12,8 +12,9 @@ import pytest
 from downloader import manifest as module
 from downloader import manifest_schema
 from downloader.errors import ManifestError
-from downloader.manifest import Manifest, prepare_folder
+from downloader.manifest import Manifest
 from downloader.models import Entry, Outcome, Saved, Status
+from downloader.record_folder import RecordFolder
 
 SAVED = Saved(3, "ab" * 32, True, '"tag"', "a date", 1_700_000_000_000_000_000)
 
@@ -34,13 +35,18 @@ def failure(number):
 
 @pytest.fixture
 def record(tmp_path):
-    return prepare_folder(str(tmp_path))
+    return RecordFolder(str(tmp_path)).path
 
 
 @pytest.fixture
 def manifest(record):
-    with contextlib.closing(Manifest(record)) as manifest:
+    with contextlib.closing(opened(record)) as manifest:
         yield manifest
+
+
+def opened(path):
+    """The manifest in a folder, given the folder's path."""
+    return Manifest(RecordFolder(os.path.dirname(path)))
 
 
 def stored(manifest, columns="*"):
@@ -55,11 +61,11 @@ def stored(manifest, columns="*"):
 
 
 def test_the_folder_is_made_for_its_owner_alone(tmp_path):
-    path = prepare_folder(str(tmp_path))
+    path = RecordFolder(str(tmp_path)).path
 
     assert path == str(tmp_path / ".downloader")
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
-    assert prepare_folder(str(tmp_path)) == path
+    assert RecordFolder(str(tmp_path)).path == path
 
 
 def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
@@ -67,21 +73,25 @@ def test_a_link_in_place_of_the_folder_is_refused(tmp_path):
     outside.mkdir()
     (tmp_path / ".downloader").symlink_to(outside)
 
-    with pytest.raises(ManifestError, match="a link or a file has its name"):
-        prepare_folder(str(tmp_path))
+    with pytest.raises(
+        ManifestError, match="a symbolic link or a file is in its place"
+    ):
+        RecordFolder(str(tmp_path))
     assert os.listdir(outside) == []
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / ".downloader").write_bytes(b"")
 
-    with pytest.raises(ManifestError, match="a link or a file has its name"):
-        prepare_folder(str(tmp_path))
+    with pytest.raises(
+        ManifestError, match="a symbolic link or a file is in its place"
+    ):
+        RecordFolder(str(tmp_path))
 
 
 def test_a_folder_that_cannot_be_made_is_a_manifest_error(tmp_path):
     with pytest.raises(ManifestError, match="No such file"):
-        prepare_folder(str(tmp_path / "missing"))
+        RecordFolder(str(tmp_path / "missing"))
 
 
 # The file
@@ -90,7 +100,7 @@ def test_a_folder_that_cannot_be_made_is_a_manifest_error(tmp_path):
 def test_the_file_is_for_its_owner_alone_whatever_the_umask(record):
     before = os.umask(0)
     try:
-        manifest = Manifest(record)
+        manifest = opened(record)
         manifest.add(entry(0), outcome(0), SAVED)
         manifest.flush()
         modes = {
@@ -119,7 +129,7 @@ def test_a_link_in_place_of_the_file_is_refused(record, tmp_path, target):
     os.symlink(outside / target, os.path.join(record, "manifest.sqlite"))
 
     with pytest.raises(ManifestError, match="a link or a special file"):
-        Manifest(record)
+        opened(record)
     assert os.listdir(outside) == ["secret"]
     assert (outside / "secret").read_bytes() == b""
 
@@ -130,7 +140,7 @@ def test_a_link_beside_the_file_is_not_written_through(record, tmp_path, suffix)
     secret.write_bytes(b"not ours")
     os.symlink(secret, os.path.join(record, f"manifest.sqlite{suffix}"))
     with contextlib.suppress(ManifestError):
-        manifest = Manifest(record)
+        manifest = opened(record)
         manifest.add(entry(0), outcome(0), SAVED)
         manifest.close()
 
@@ -145,7 +155,7 @@ def test_what_is_no_plain_file_is_named(record, suffix, make):
     make(path)
 
     with pytest.raises(ManifestError, match="a link or a special file") as caught:
-        Manifest(record)
+        opened(record)
     assert caught.value.path == path
     assert os.listdir(record) == [os.path.basename(path)]
 
@@ -155,14 +165,14 @@ def test_a_fifo_in_place_of_the_file_is_never_waited_for(record):
     os.mkfifo(os.path.join(record, "manifest.sqlite"))
 
     with pytest.raises(ManifestError):
-        Manifest(record)
+        opened(record)
 
 
 def test_a_folder_in_place_of_the_file_is_a_manifest_error(record):
     os.mkdir(os.path.join(record, "manifest.sqlite"))
 
     with pytest.raises(ManifestError, match="a link or a special file"):
-        Manifest(record)
+        opened(record)
 
 
 @pytest.mark.parametrize("content", [b"no database" * 100, b"SQLite format 3\0" * 50])
@@ -171,12 +181,12 @@ def test_a_damaged_file_is_set_aside_and_another_begun(record, content):
     with open(path, "wb") as stream:
         stream.write(content)
 
-    with contextlib.closing(Manifest(record)) as manifest:
+    with contextlib.closing(opened(record)) as manifest:
         assert manifest.gap_ns is not None
         assert stored(manifest) == []
     with open(manifest.set_aside, "rb") as stream:
         assert stream.read() == content
-    with contextlib.closing(Manifest(record)) as again:
+    with contextlib.closing(opened(record)) as again:
         assert (again.set_aside, again.gap_ns) == (None, manifest.gap_ns)
 
 
@@ -186,7 +196,7 @@ def test_a_newer_versions_file_is_refused_and_left_alone(manifest, record):
         connection.execute(f"PRAGMA user_version = {manifest_schema.VERSION + 1}")
 
     with pytest.raises(ManifestError, match="a newer version of this program made it"):
-        Manifest(record)
+        opened(record)
     assert stored(manifest) == []
 
 
@@ -258,7 +268,7 @@ def test_closing_writes_what_waits(manifest):
 
 def test_reopening_keeps_the_rows_and_replaces_those_of_the_same_url(record):
     for result, saved in ((failure(0), None), (outcome(0), SAVED)):
-        manifest = Manifest(record)
+        manifest = opened(record)
         manifest.add(entry(0), result, saved)
         manifest.add(entry(result.http_status), result, saved)
         manifest.close()
@@ -282,7 +292,7 @@ def test_what_cannot_be_written_is_a_manifest_error_and_is_kept(manifest):
 
 
 def test_a_manifest_that_cannot_be_written_is_closed_all_the_same(record):
-    manifest = Manifest(record)
+    manifest = opened(record)
     before = len(os.listdir("/proc/self/fd"))
     manifest.add(entry(0), outcome(0), SAVED)
     manifest._connection.execute("PRAGMA query_only = ON")
@@ -296,8 +306,9 @@ def test_what_was_flushed_survives_a_kill(record):
     program = """
         import os, signal, sys
         from downloader.manifest import Manifest
+        from downloader.record_folder import RecordFolder
         from downloader.models import Entry, Outcome, Status
-        manifest = Manifest(sys.argv[1])
+        manifest = Manifest(RecordFolder(sys.argv[1]))
         for n in range(1200):
             url = f"http://h/{n}"
             manifest.add(Entry(n, url, url, url, "h:80", str(n)),
@@ -305,10 +316,11 @@ def test_what_was_flushed_survives_a_kill(record):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), record], check=False
+        [sys.executable, "-c", textwrap.dedent(program), os.path.dirname(record)],
+        check=False,
     )
 
-    with contextlib.closing(Manifest(record)) as manifest:
+    with contextlib.closing(opened(record)) as manifest:
         assert stored(manifest, "count(*)") == [(1000,)]
 
 
@@ -338,7 +350,9 @@ def test_rows_wait_while_another_program_holds_the_file(manifest):
 
 
 def test_it_tells_how_long_its_commits_took(record):
-    slow = Manifest(record, before_commit=lambda: time.sleep(0.05))
+    slow = Manifest(
+        RecordFolder(os.path.dirname(record)), before_commit=lambda: time.sleep(0.05)
+    )
     with contextlib.closing(slow) as manifest:
         manifest.flush()
         assert manifest.commit_seconds == 0
@@ -365,7 +379,7 @@ def test_rows_that_wait_for_another_program_are_bounded(manifest, monkeypatch):
 
 
 def test_closing_waits_for_another_program_and_then_gives_up(record):
-    manifest = Manifest(record)
+    manifest = opened(record)
     manifest.add(entry(1), outcome(1), SAVED)
     with held(manifest):
         began = time.monotonic()

@@ -14,9 +14,10 @@ import pytest
 
 from downloader import manifest as module
 from downloader.errors import ManifestError
-from downloader.manifest import Manifest, note_gap, prepare_folder
+from downloader.manifest import Manifest, note_gap
 from downloader.models import Entry, Outcome, Saved, Status
 from downloader.policy.standing import Intent, Stamp
+from downloader.record_folder import RecordFolder
 
 SAVED = Saved(3, "ab" * 32, True, '"tag"', "a date", 1_700_000_000, "http://cdn/a")
 FIRST_VERSION = """
@@ -26,7 +27,8 @@ CREATE TABLE files (
     modified_ns INTEGER, error TEXT, recorded_at REAL NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO files VALUES
-    ('http://h/a', 'h/a', 'ok', 200, 3, 'abab', 1, '"v1"', NULL, 17, NULL, 1.5),
+    ('http://h/a', 'h/a', 'ok', 200, 3,
+        'abababababababababababababababababababababababababababababababab', 1, '"v1"', NULL, 17, NULL, 1.5),
     ('http://h/b', 'h/b', 'failed', 404, NULL, NULL, NULL, NULL, NULL, NULL, 'http_404', 2);
 PRAGMA user_version = 1;
 """
@@ -44,13 +46,18 @@ def outcome(number, **changes):
 
 @pytest.fixture
 def record(tmp_path):
-    return prepare_folder(str(tmp_path))
+    return RecordFolder(str(tmp_path)).path
 
 
 @contextlib.contextmanager
 def opened(record, **more):
-    with contextlib.closing(Manifest(record, **more)) as manifest:
+    with contextlib.closing(begun(record, **more)) as manifest:
         yield manifest
+
+
+def begun(record, **more):
+    """The manifest in a folder, given the folder's path."""
+    return Manifest(RecordFolder(os.path.dirname(record)), **more)
 
 
 def test_the_first_versions_rows_are_kept(record):
@@ -62,7 +69,7 @@ def test_the_first_versions_rows_are_kept(record):
         assert manifest.record("h/a") == (
             "http://h/a",
             3,
-            "abab",
+            "ab" * 32,
             True,
             '"v1"',
             None,
@@ -108,8 +115,9 @@ def test_intents_outlive_a_kill(record):
     program = """
         import os, signal, sys
         from downloader.manifest import Manifest
+        from downloader.record_folder import RecordFolder
         from downloader.policy.standing import Stamp
-        manifest = Manifest(sys.argv[1])
+        manifest = Manifest(RecordFolder(sys.argv[1]))
         manifest.intend("h/a", None)
         manifest.intend("h/b", Stamp(1, 2, 3))
         manifest.flush()
@@ -117,7 +125,8 @@ def test_intents_outlive_a_kill(record):
         os.kill(os.getpid(), signal.SIGKILL)
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(program), record], check=False
+        [sys.executable, "-c", textwrap.dedent(program), os.path.dirname(record)],
+        check=False,
     )
 
     assert done.returncode == -signal.SIGKILL
@@ -128,7 +137,7 @@ def test_intents_outlive_a_kill(record):
 
 
 def test_a_file_that_was_recorded_leaves_no_intent_to_a_kill(record):
-    with contextlib.closing(Manifest(record)) as manifest:
+    with contextlib.closing(begun(record)) as manifest:
         manifest.intend("h/0", None)
         manifest.flush()
         manifest.add(entry(0), outcome(0), SAVED)
@@ -139,10 +148,10 @@ def test_a_file_that_was_recorded_leaves_no_intent_to_a_kill(record):
 
 
 def test_a_run_that_ends_takes_its_own_intents_along_but_for_those_in_the_air(record):
-    with contextlib.closing(Manifest(record)) as cut_off:
+    with contextlib.closing(begun(record)) as cut_off:
         cut_off.intend("h/earlier", None)
         cut_off.flush()
-    manifest = Manifest(record)
+    manifest = begun(record)
     for name in ("h/a", "h/in-the-air"):
         manifest.intend(name, None)
     manifest.close(["h/in-the-air"])
@@ -154,7 +163,7 @@ def test_a_run_that_ends_takes_its_own_intents_along_but_for_those_in_the_air(re
 
 
 def test_what_became_of_an_intent_ends_it(record):
-    with contextlib.closing(Manifest(record)) as cut_off:
+    with contextlib.closing(begun(record)) as cut_off:
         for name in ("h/1", "h/2", "h/3"):
             cut_off.intend(name, None)
         cut_off.flush()
@@ -225,18 +234,19 @@ def test_a_manifest_cut_short_is_no_end(record, size):
 KILLED_REBUILD = """
 import os, signal, sys
 from downloader.manifest import Manifest
+from downloader.record_folder import RecordFolder
 
 left, rename = int(sys.argv[2]), os.rename
 
-def counted(*names):
+def counted(*names, **folders):
     global left
     left -= 1
     if left < 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    rename(*names)
+    rename(*names, **folders)
 
 os.rename = counted
-Manifest(sys.argv[1])
+Manifest(RecordFolder(sys.argv[1]))
 """
 
 
@@ -247,7 +257,8 @@ def test_a_rebuild_may_be_killed_anywhere(record, renames):
         stream.seek(os.path.getsize(path) // 2)
         stream.write(os.urandom(8192))
     done = subprocess.run(
-        [sys.executable, "-c", KILLED_REBUILD, record, str(renames)], check=False
+        [sys.executable, "-c", KILLED_REBUILD, os.path.dirname(record), str(renames)],
+        check=False,
     )
     assert done.returncode == -signal.SIGKILL
 
@@ -261,7 +272,7 @@ def test_a_rebuild_may_be_killed_anywhere(record, renames):
 
 
 def test_a_gap_lasts_until_the_next_run_and_is_remembered(record):
-    note_gap(record)
+    note_gap(RecordFolder(os.path.dirname(record)))
     with opened(record) as manifest:
         ended_ns = manifest.gap_ns
     assert abs(ended_ns - time.time_ns()) < 60 * 10**9

@@ -304,11 +304,10 @@ def test_two_runs_of_one_process_do_not_share_a_folder(odd, workdir):
     assert fetch([odd.url("ok/1")]).ok
 
 
-@pytest.mark.parametrize("name", ["lock", "holder.json"])
-def test_a_link_in_place_of_the_lock_is_refused(odd, workdir, name):
+def test_a_link_in_place_of_the_lock_is_refused(odd, workdir):
     (workdir / "downloads/.downloader").mkdir(parents=True)
     (workdir / "victim").write_bytes(b"not ours")
-    (workdir / f"downloads/.downloader/{name}").symlink_to(workdir / "victim")
+    (workdir / "downloads/.downloader/lock").symlink_to(workdir / "victim")
 
     with pytest.raises(DownloaderError, match="a link or a special file"):
         fetch([odd.url("ok/1")])

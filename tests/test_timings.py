@@ -2,12 +2,13 @@ import pytest
 
 from downloader.ledger import Ledger
 from downloader.models import Outcome, Phases, Status
+from downloader.record_folder import RecordFolder
 from downloader.timings import SIZE_STEPS
 
 
 @pytest.fixture
 def ledger(tmp_path):
-    ledger = Ledger(str(tmp_path))
+    ledger = Ledger(RecordFolder(str(tmp_path)))
     yield ledger
     ledger.close()
 
