@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import aiohappyeyeballs
 import aiohttp
 from aiohttp import abc, client_exceptions, client_proto
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.http import RawResponseMessage
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
@@ -329,9 +328,11 @@ class _Handler(client_proto.ResponseHandler):
     def _take_body(self, reader: AnswerReader, data: bytes) -> None:
         payload, body = self._payload, reader.body
         if payload is None:
-            payload = EMPTY_PAYLOAD
+            payload = aiohttp.EMPTY_PAYLOAD
             if not body.is_over:
-                payload = StreamReader(self, self._read_bufsize, loop=self._loop)
+                payload = aiohttp.StreamReader(
+                    self, self._read_bufsize, loop=self._loop
+                )
         for piece in body.read(data):
             payload.feed_data(piece)
         if body.is_over:

@@ -41,7 +41,7 @@ def test_it_reads_the_same_wherever_it_is_cut(answer, data):
 
     assert (reader.head.status, content) == (200, b"hello")
     assert reader.body.is_over
-    assert reader.body.keeps_connection
+    assert reader.keeps_connection
     assert not reader.body.is_followed
 
 
