@@ -237,9 +237,9 @@ RAW = {
 }
 ANSWERS |= RAW
 # Content codings that are none.
-NO_CODINGS = {
+NO_CODINGS = [
     f"/coding/{name}" for name in ("aws-chunked", "UTF-8", "none", "binary", "identity")
-}
+]
 # With --compressed and --max-file-size 1M.
 LIMITED = {
     **{
