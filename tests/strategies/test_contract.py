@@ -425,7 +425,7 @@ def test_a_coding_that_is_none_is_noted_in_its_row(limited_runs, name):
     rows = limited_runs[name][0]
     noted = {path for path, row in rows.items() if row.error is None and row.detail}
 
-    assert noted == NO_CODINGS
+    assert noted == set(NO_CODINGS)
     assert "'UTF-8' ignored: saved as sent" in rows["/coding/UTF-8"].detail
 
 
