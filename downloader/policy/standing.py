@@ -144,8 +144,8 @@ def _is_text(value: object) -> bool:
 
 
 def is_url(value: object) -> bool:
-    """True for a URL that can be fetched."""
-    if not isinstance(value, str):
+    """True for a URL that can be fetched, and that a run may have written down."""
+    if not (isinstance(value, str) and value.isprintable()):
         return False
     try:
         urls.parse(value)
