@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from functools import cache, partial
+from functools import cache
 
 from downloader.errors import ManifestError
 
@@ -34,8 +34,6 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 1,
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
-# Text that is no UTF-8 is read all the same: the rule for its kind refuses it later.
-_text = partial(str, encoding="utf-8", errors="surrogateescape")
 
 
 def connect(
@@ -81,7 +79,6 @@ def restrict(connection: sqlite3.Connection) -> None:
     """Have a connection trust nothing in its file's schema, and refuse huge values."""
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
-    connection.text_factory = _text
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cell_size_check = ON")
     if sys.version_info >= (3, 12):

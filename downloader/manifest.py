@@ -141,12 +141,11 @@ class Manifest:
         """
         if not self._has_files:
             return None
-        with self._translated():
-            row = self._connection.execute(
-                "SELECT url, size_bytes, digest, length_known, etag, last_modified, "
-                "modified_ns, final_url FROM files WHERE path = ? AND digest NOT NULL",
-                (path,),
-            ).fetchone()
+        row = self._row(
+            "SELECT url, size_bytes, digest, length_known, etag, last_modified, "
+            "modified_ns, final_url FROM files WHERE path = ? AND digest NOT NULL",
+            path,
+        )
         return None if row is None else standing.recorded(row)
 
     def intent(self, path: str) -> Intent | None:
@@ -163,12 +162,20 @@ class Manifest:
         Raises:
             ManifestError: It cannot be read.
         """
-        with self._translated():
-            row = self._connection.execute(
-                "SELECT size_bytes, modified_ns, inode FROM intents WHERE path = ?",
-                (path,),
-            ).fetchone()
+        row = self._row(
+            "SELECT size_bytes, modified_ns, inode FROM intents WHERE path = ?", path
+        )
         return None if row is None else standing.intended(row)
+
+    def _row(self, statement: str, path: str) -> tuple[object, ...] | None:
+        with self._translated():
+            try:
+                row = self._connection.execute(statement, (path,)).fetchone()
+            except sqlite3.OperationalError as error:
+                if hasattr(error, "sqlite_errorcode"):
+                    raise
+                return None  # Python's own: a text of no run of ours, as it is no UTF-8
+        return None if row is None else tuple(row)
 
     # Writing
 

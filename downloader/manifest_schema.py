@@ -7,6 +7,7 @@ run when it is used, so that it counts as damaged: plain rows are read out of it
 from __future__ import annotations
 
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
 from downloader.patterns import lazy
@@ -136,12 +137,17 @@ def salvage(
     columns = ", ".join(name if name in names else "NULL" for name in wanted)
     if not names:
         return
+    connection.text_factory = _text
     for row in connection.execute(f"SELECT {columns} FROM files NOT INDEXED"):  # noqa: S608 - constants
         most_bytes -= _ROW_BYTES + sum(len(one) for one in row if isinstance(one, str))
         if most_bytes < 0:
             return
         if standing.is_sound(row):
             yield row
+
+
+# Text that is no UTF-8 is read all the same: the rule for its kind refuses it later.
+_text = partial(str, encoding="utf-8", errors="replace")
 
 
 def _version(connection: sqlite3.Connection) -> int:

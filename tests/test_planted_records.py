@@ -355,8 +355,14 @@ def test_rows_of_a_damaged_manifest_are_taken_over_within_bounds(records, monkey
     )
     with planted(records) as manifest:
         manifest.execute("CREATE VIEW more AS SELECT 1")
+        manifest.execute(
+            "UPDATE files SET etag = CAST(x'ff' AS TEXT) WHERE path = 'h/1'"
+        )
         assert len(list(manifest_schema.salvage(manifest, 1_000))) < 100
         assert len(list(manifest_schema.salvage(manifest, 1 << 30))) == len(rows)
+    with contextlib.closing(Manifest(RecordFolder(str(records.parent)))) as rebuilt:
+        assert rebuilt.record("h/1").digest == DIGEST
+        assert rebuilt.record("../outside") is None
 
 
 def test_a_stop_is_heeded_while_the_manifest_is_opened(records, monkeypatch):
@@ -420,6 +426,10 @@ def test_rows_with_values_of_other_kinds_are_none_of_ours(
         facts = {"modified_ns": path.stat().st_mtime_ns, column: value}
         rows.append(row(name, urls[-1], **facts))
     plant_rows(records, rows)
+    with planted(records) as manifest:  # no UTF-8
+        manifest.execute(
+            "UPDATE files SET etag = CAST(x'22ff22' AS TEXT) WHERE path LIKE '%/0.bin'"
+        )
     report = fetch(urls, strategy="serial", **wishes)
 
     assert report.summary.manifest_complete
