@@ -297,7 +297,8 @@ class Breaker:
         self._rest = min(longest, 2 * self._rest)
         if left <= 0:
             what = "refused every request" if self.is_refused else "was not reached"
-            self._die(now, f"{what} for {now - since:.0f} s{option}")
+            time = f"{now - since:.0f} s{option}"
+            self._die(now, f"{what} for {time}, the last time")
             return
         if self.is_refused and self.throttle is None:
             self.throttle = Throttle(
@@ -322,9 +323,10 @@ class Breaker:
     def _pause_unreached(self, now: float, *, is_first: bool) -> None:
         what = f"was not reached {self._failures:,} times in a row"
         if self.state is State.CLOSED:
+            what = f"{what}, the last time"
             self._open(now, self._next_cool_down(), what, is_first=is_first)
         else:
-            self._die(now, f"{what} (--max-host-failures)")
+            self._die(now, f"{what} (--max-host-failures), the last time")
 
     def _open(self, now: float, seconds: float, what: str, *, is_first: bool) -> None:
         self.state, self.until = State.OPEN, now + seconds
@@ -344,7 +346,7 @@ class Breaker:
 
     def _say(self, what: str) -> str:
         assert self._last is not None
-        return f"{self.host.key} {what}, the last time: {self._last.detail}"
+        return f"{self.host.key} {what}: {self._last.detail}"
 
     def _next_cool_down(self) -> float:
         seconds = self._cool_down

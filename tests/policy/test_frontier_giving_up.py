@@ -160,7 +160,7 @@ def test_after_any_answer_a_lost_connection_is_an_outage(failure):
     fail(made, 1)
 
     assert made.resting == [
-        Rest("a.test:80 is not reached, the last time: refused", 1.0, is_first=True)
+        Rest("a.test:80 is not reached: refused", 1.0, is_first=True)
     ]
 
 

@@ -185,7 +185,7 @@ def test_a_pause_beyond_the_bound_gives_the_host_up_at_once():
     (detail,) = {row.detail for row in run.rows.values()}
     assert detail == (
         "a.test:80 asks for a pause of 86400 s (Retry-After), longer than "
-        "--max-retry-wait 120, the last time: tomorrow"
+        "--max-retry-wait 120: tomorrow"
     )
 
 
