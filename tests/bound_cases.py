@@ -44,7 +44,7 @@ def cases(strategy, scale=1):
     made = [
         Case("delays", "IO-bound", "wait/0.2", waves, free),
         Case("unpacking", "CPU-bound", "gzip", 70 * scale, free | {"compressed": True}),
-        Case("refusals", "server-bound", "refuse/0", 2 * waves, free),
+        Case("refusals", "server-bound", "refuse/0", 20 * scale, free),
         Case("pause", "politeness-bound", "once/5", 60, free),
         Case(
             "rate",

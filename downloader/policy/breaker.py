@@ -14,9 +14,10 @@ one may be a single page's: it is the host's once BUSY_IN_A_ROW different reques
 with nothing granted in between, or if the host is known to ask for less. A request that is
 refused more than MOST_HOSTS_REFUSALS times while the host grants others is itself at fault,
 unless a pause is asked for. The pause is the one that was asked for, else it doubles from
-the first rest. Then one request probes, one that was never refused if there is one; once
-it is granted, `downloader.policy.throttle` limits the starts. A longer Retry-After than
-`--max-retry-wait` gives the host up at once, until that time has passed.
+the first rest. Then one request probes; after one that was never tried has failed, one that
+was, and the other way round. Once a probe is granted, `downloader.policy.throttle` limits
+the starts. A longer Retry-After than `--max-retry-wait` gives the host up at once, until
+that time has passed.
 
 A refusal uses up no retry if it is the request's first and the host has granted something
 in this run, or if WIDE different requests have been refused since the host last granted
@@ -126,6 +127,8 @@ class Breaker:
         is_refused: True if the trouble is refusals.
         asked_seconds: The pause that the host asked for, 0 if it named none.
         news: The pause that has just begun; its reader sets it to None.
+        probes_tried: True if the next probe is better one that has failed before. It
+            changes when a probe fails: pages may be at fault, or each refused at first.
     """
 
     __slots__ = (
@@ -134,15 +137,18 @@ class Breaker:
         "_first_id",
         "_last",
         "_limit",
+        "_paused_at",
         "_probe_id",
         "_reason",
         "_refused",
         "_rest",
+        "_rests",
         "_rules",
         "asked_seconds",
         "host",
         "is_refused",
         "news",
+        "probes_tried",
         "state",
         "throttle",
         "until",
@@ -155,6 +161,7 @@ class Breaker:
         self.is_refused = False
         self.asked_seconds = 0.0
         self.news: Rest | None = None
+        self.probes_tried = False
         self.host = host
         self._limit = limit
         self._rules = rules
@@ -163,9 +170,11 @@ class Breaker:
         self._first_id = 0  # attempts with lower ids began before the pause
         self._probe_id: int | None = None
         self._rest = self._first_rest
+        self._rests = 0  # since the last answer
         self._cool_down = COOL_DOWN_SECONDS
         self._last: Failure | None = None
         self._reason = ""
+        self._paused_at = 0.0
 
     @property
     def _first_rest(self) -> float:
@@ -220,10 +229,12 @@ class Breaker:
     def _close(self, now: float) -> None:
         self.state = State.CLOSED
         if self.throttle is not None:
-            # The second rest is twice the first: so it was refused again after one.
-            was_refused_again = self._rest > 2 * self._first_rest
-            self.throttle.resume(now, was_refused_again=was_refused_again)
-        self._rest, self._cool_down = self._first_rest, COOL_DOWN_SECONDS
+            self.throttle.resume(
+                now, self._paused_at, was_refused_again=self._rests > 1
+            )
+        # What was too short before is not tried again from the beginning.
+        self._rest = max(self._first_rest, self._rest / 4)
+        self._rests, self._cool_down = 0, COOL_DOWN_SECONDS
 
     def troubled(
         self, sign: Sign, result: AttemptResult, ticket: Ticket, moment: Moment
@@ -284,6 +295,10 @@ class Breaker:
     def _pause(self, sign: Sign, asked: float, moment: Moment) -> None:
         """Begin a pause, or give the host up if it has had enough of them."""
         host, now = self.host, moment.now
+        if self.state is State.CLOSED:
+            self._paused_at = now
+        else:
+            self.probes_tried = not self.probes_tried
         is_first = self.state is State.CLOSED and self.throttle is None
         self.is_refused, self.asked_seconds = sign.is_refusal, asked
         self._first_id = moment.newest_id + 1
@@ -295,6 +310,7 @@ class Breaker:
         rest = self._rest * (1 + moment.jitter / 4)
         longest = max(self._first_rest, self._rules.backoff_max_seconds)
         self._rest = min(longest, 2 * self._rest)
+        self._rests += 1
         if left <= 0:
             what = "refused every request" if self.is_refused else "was not reached"
             time = f"{now - since:.0f} s{option}"

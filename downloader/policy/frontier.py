@@ -210,13 +210,14 @@ class Frontier:
             return self._batch(host, most, now) if host.queue else self._help(host)
         is_probe = breaker.state is not State.CLOSED
         if is_probe:
-            host.put_untried_first()
+            host.put_first(is_tried=breaker.probes_tried)
         batch = self._batch(host, 1, now) if host.queue else self._help(host)
-        if batch and is_probe:
-            breaker.probe(batch[0].id)
-        elif batch:
-            assert breaker.throttle is not None
-            self._pause(host, breaker.throttle.start(now))
+        for attempt in batch:  # one at most
+            if is_probe:
+                breaker.probe(attempt.id)
+            else:
+                assert breaker.throttle is not None
+                self._pause(host, breaker.throttle.start(now))
         return batch
 
     def moved(self, attempt_id: int, now: float) -> None:

@@ -57,15 +57,12 @@ class Host:
         # In the round of those that may start it is still looked at.
         return not (is_used or self.is_ready)
 
-    def put_untried_first(self) -> None:
-        """Put a request without a failure before the others, if there is one.
-
-        Those that were refused before say less of the host: the fault may be theirs.
-        """
-        untried = next((one for one in self.queue if not one.history.is_tried), None)
-        if untried is not None:
-            self.queue.remove(untried)
-            self.queue.appendleft(untried)
+    def put_first(self, *, is_tried: bool) -> None:
+        """Put a request that has (or has not) failed before the others, if there is one."""
+        found = next((t for t in self.queue if t.history.is_tried is is_tried), None)
+        if found is not None:
+            self.queue.remove(found)
+            self.queue.appendleft(found)
 
 
 class Slot:

@@ -80,11 +80,12 @@ class Throttle:
         else:
             self.rate += min(INCREASE, INCREASE_SHARE * self.rate)
 
-    def resume(self, now: float, *, was_refused_again: bool) -> None:
+    def resume(self, now: float, paused_at: float, *, was_refused_again: bool) -> None:
         """End a pause and its epoch: set the rate that the host has shown to bear.
 
         Args:
             now: The clock.
+            paused_at: When the pause began; one request in twice its length is borne.
             was_refused_again: True if the pause had to be made longer. Then the host
                 has shown its limit; else it may have been ready for long.
         """
@@ -97,7 +98,8 @@ class Throttle:
             least = 0.0 if was_refused_again else LEAST_DECREASE * self.rate
             self.rate = min(DECREASE * self.rate, max(least, measured))
             self._is_quick = False
-        self.rate = max(self._least_rate, self.rate)
+        pause_seconds = max(_SHORTEST_SECONDS, now - paused_at)
+        self.rate = max(self._least_rate, 0.5 / pause_seconds, self.rate)
         self._granted, self._since = 0, now
         self.next_at = now + 1.0 / self.rate
 

@@ -126,6 +126,22 @@ def test_many_pages_that_are_always_refused_cost_no_other_page(refusal):
     assert run.arrived == 180
 
 
+@pytest.mark.parametrize("wish", [None, 5.0])
+def test_a_host_that_refuses_each_request_once_is_served(wish):
+    seen = set()
+    refusal = Failure("http_202", "not yet", wish) if wish else REFUSAL
+
+    def answer(_, seq):
+        is_first = seq not in seen
+        seen.add(seq)
+        return refusal if is_first else None
+
+    run = Simulation(answer, 100)
+
+    assert run.arrived == 100
+    assert len(run.failures) == 100
+
+
 def test_many_requests_refused_at_once_are_one_refusal():
     made = Frontier(Limits(per_host=50))
     for seq in range(50):

@@ -7,8 +7,8 @@ def throttle(granted=10):
     return Throttle(0.0, granted, first_rate=1.0, least_rate=0.1)
 
 
-def resume(made, now, was_refused_again=False):
-    made.resume(now, was_refused_again=was_refused_again)
+def resume(made, now, was_refused_again=False, paused_at=0.0):
+    made.resume(now, paused_at, was_refused_again=was_refused_again)
     return made.rate
 
 
@@ -61,6 +61,7 @@ def test_an_answer_to_a_request_from_before_the_pause_raises_nothing():
         (1, 1.0, False, 5.0),  # at least half: the host may have been ready for long
         (1, 1.0, True, 1.0),  # but not if it was refused again
         (1, 100.0, True, 0.1),  # never less than one start in the longest rest
+        (0, 1.0, True, 0.5),  # nor than one in twice the pause
     ],
 )
 def test_a_refusal_makes_the_rate_smaller(grants, seconds, was_refused_again, rate):
@@ -69,7 +70,7 @@ def test_a_refusal_makes_the_rate_smaller(grants, seconds, was_refused_again, ra
     for _ in range(grants):
         made.grant(raises_rate=False)
 
-    assert resume(made, 1.0 + seconds, was_refused_again) == pytest.approx(rate)
+    assert resume(made, 1.0 + seconds, was_refused_again, 1.0) == pytest.approx(rate)
 
 
 def test_starts_keep_the_rates_distance():
