@@ -103,7 +103,8 @@ def test_no_password_in_a_line_reaches_its_row(tmp_path_factory, before, one, tw
     line = f"{before}{one}:{two}hunter2@{end}"
     # Without a user name, as in `http://h/?u:hunter2@`, it is a part of the target.
     assume(not re.search(r"[0-9]*[?#]", one + two))
-    with contextlib.closing(Ledger(str(tmp_path_factory.mktemp("ledger")))) as ledger:
+    folder = RecordFolder(str(tmp_path_factory.getbasetemp()))
+    with contextlib.closing(Ledger(folder)) as ledger:
         entry, outcome = admit(Intake(ledger, "tree", is_portable=False), line)[2:4]
     told = outcome or (entry.line, entry.url, entry.identity, entry.path, entry.host)
 

@@ -161,9 +161,7 @@ def decide(
     if failure.stale and history.stale <= 1:
         return repeated
     waits = blame is not Blame.REQUEST
-    # A 429 says nothing of the range: the part is resumed after the host's pause.
-    is_ranges = failure.refuses_range and failure.kind != "http_429"
-    if is_ranges and history.restarts <= 1:
+    if failure.refuses_range and history.restarts <= 1:
         again = Again(0.0, counts=False, waits_for_host=waits, without_range=True)
     elif blame is Blame.HOST or (waits and history.number <= rules.retries):
         counts = blame is Blame.BOTH

@@ -183,14 +183,6 @@ class TestFreeTries:
             0.0, counts=False, waits_for_host=True, without_range=True
         )
 
-    def test_limited_rate_is_no_refusal_of_the_range(self) -> None:
-        failure = Failure("http_429", "slowly", refuses_range=True)
-        history = History(number=1, restarts=1)
-
-        again = decide(failure, history, RULES, 0.5, Blame.HOST)
-
-        assert again == Again(0.0, counts=False, waits_for_host=True)
-
     def test_refusal_that_asks_for_too_long_a_wait_is_the_end(self) -> None:
         failure = Failure("http_503", "busy", 1e6, refuses_range=True)
 
