@@ -39,7 +39,7 @@ def expand(option: Option, value: object) -> object:
 
 
 class HostTable(NamedTuple):
-    """What a host's table says.
+    """One host's table in a configuration file.
 
     Attributes:
         headers: Further headers for it.

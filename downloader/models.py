@@ -177,7 +177,7 @@ class Cookie(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Chain(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What a chain of redirects takes along from hop to hop.
+    """State of a chain of redirects, passed from hop to hop.
 
     Attributes:
         cookies: Those set so far.

@@ -44,7 +44,7 @@ class Head(NamedTuple):
 
     @property
     def framing(self) -> Framing | None:
-        """How the body ends; None if the head leaves that in doubt."""
+        """Framing of the body; None if the head leaves it in doubt."""
         try:
             return frame(self.version, self.status, self.fields)
         except ValueError:

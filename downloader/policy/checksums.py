@@ -54,7 +54,7 @@ def read(text: str) -> str | None:
 
 
 def read_any(text: str) -> str:
-    """As `read`, also from 64 digits alone, as a sha256 is recorded.
+    """Read a checksum like `read`; 64 digits alone are a sha256.
 
     Raises:
         ValueError: It is no checksum.
@@ -183,7 +183,7 @@ def _rank(checksum: str) -> int:
 
 
 def _algorithms_by_length(file_name: str) -> dict[int, str]:
-    """What digests of a length are in a file of this name."""
+    """Map digest lengths to algorithms, for a file of this name."""
     match = _BLAKE_FILE.fullmatch(file_name)
     if match is not None and match[1] == "2":
         return {}

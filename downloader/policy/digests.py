@@ -40,7 +40,7 @@ def algorithm(digest: str) -> str:
 
 
 def algorithm_for(checksum: str | None, otherwise: str) -> str:
-    """What to hash a file with: as its checksum was made, if it must have one."""
+    """Return the algorithm to hash a file with: its checksum's, if it must have one."""
     return otherwise if checksum is None else algorithm(checksum)
 
 

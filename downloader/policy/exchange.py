@@ -401,7 +401,7 @@ class Exchange:
         return Follow(target)
 
     def _judge_framing(self) -> Framing | Failure:
-        """How the answer's body ends; a failure if its head leaves that in doubt."""
+        """Return the framing of the answer's body; a failure if its head leaves it in doubt."""
         assert self.status is not None
         try:
             return frame(_ANY_VERSION, self.status, self.answer)

@@ -18,7 +18,7 @@ SWITCHING_PROTOCOLS = 101
 
 
 class Framing(NamedTuple):
-    """How one answer's body ends.
+    """Framing of one answer's body: where it ends.
 
     Attributes:
         length: The declared number of bytes; None if chunks or the connection's end tell.

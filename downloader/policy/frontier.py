@@ -615,7 +615,7 @@ class Frontier:
         return Retrying(ticket, failure, due - now)
 
     def _last_word(self, host: Host, failure: Failure) -> Failure:
-        """How a request ends; of a host that asked for too long a pause, for that."""
+        """Return a request's final failure; the host's, if it asked for too long a pause."""
         breaker = self._breakers.get(host.key)
         if breaker is None or not self._limits.retry.refuses_wait(failure):
             return failure

@@ -64,7 +64,7 @@ class Server(NamedTuple):
 
 @lru_cache(maxsize=8)
 def server(url: str) -> Server:
-    """What a proxy's URL says; it was checked by then."""
+    """Read a proxy's URL, which has been checked before."""
     from urllib.parse import unquote, urlsplit  # for proxies only
 
     parts = urlsplit(url)

@@ -91,7 +91,7 @@ def _shown_user(userinfo: str | None) -> str:
 
 
 def _redacted_rest(text: str) -> str:
-    """What follows a URL's host, up to the last "@": further URLs may stand in it."""
+    """Redact the text behind a URL's host, up to the last "@"; it may hold further URLs."""
     inner = _WORD.sub(_without_inner_passwords, text)
     return _LATER_PASSWORD.sub("***@", inner)
 

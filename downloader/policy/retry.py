@@ -71,7 +71,7 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Blame(Enum):
-    """Whose a failure is.
+    """Cause of a failure: the request, its host, or either.
 
     Attributes:
         REQUEST: The request's own; the retry waits by the back-off.
@@ -174,7 +174,7 @@ def decide(
 def _back_off(
     failure: Failure, history: History, rules: RetryRules, jitter: float
 ) -> Again | None:
-    """What follows a failure of the request's own."""
+    """Return the next try after a failure that the request itself caused."""
     is_passing = rules.retries_kind(failure.kind)
     if not (is_passing or failure.refuses_range) or history.number > rules.retries:
         return None

@@ -113,7 +113,7 @@ def recorded(row: tuple[object, ...]) -> Record | None:
 
 
 def intended(row: tuple[object, ...]) -> Intent | None:
-    """What a row says of an intent, with the values of `Stamp`; None as for `recorded`."""
+    """Read a row of intents into a `Stamp`; None as for `recorded`."""
     if row == (None, None, None):
         return Intent(None)
     is_stamp = is_count(row[0]) and all(isinstance(value, int) for value in row)

@@ -31,7 +31,7 @@ _SHORTEST_SECONDS = 1e-3
 
 
 class Throttle:
-    """How many requests a second one host is sent.
+    """Limit on the requests a second that one host is sent.
 
     Args:
         since: When the first epoch began.

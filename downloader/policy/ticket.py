@@ -114,7 +114,7 @@ class Ticket:
         )
 
     def detail(self, failure: Failure | None) -> str | None:
-        """What the row says of the failure, or of a file that was saved all the same."""
+        """Return the row's detail on a failure, or on an oddity of a saved file."""
         said = self.note if failure is None else failure.detail
         if self.refusal is None or (failure is None and not self.history.without_range):
             return said

@@ -73,7 +73,7 @@ class Board:
         self._cells[self._FIRST_SEAT + (seat + 1) * self._SEAT_CELLS - 1] += 1
 
     def beats(self, seat: int) -> int:
-        """How often the worker in a seat has told that it lives; 0 before it began."""
+        """Count the signs of life of the worker in a seat; 0 before it began."""
         return int(self._cells[self._FIRST_SEAT + (seat + 1) * self._SEAT_CELLS - 1])
 
     def clear(self, seat: int) -> None:

@@ -32,7 +32,7 @@ def internal_failure(
 
 
 def fault_text(error: BaseException) -> str:
-    """What a row or a message says of a fault of this program."""
+    """Return the words for a fault of this program, for rows and messages."""
     text = str(error)
     if not isinstance(error, DownloaderError):
         # Not its repr: what cannot be encoded, a password say, stands in there.

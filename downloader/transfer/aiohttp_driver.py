@@ -272,7 +272,7 @@ class _Resolver(abc.AbstractResolver):
 
 
 class _NoParser:
-    """What aiohttp's protocol asks of its parser, which takes no part here."""
+    """Stand in for aiohttp's parser, which its protocol calls but is not used here."""
 
     def pause_reading(self) -> None:
         """Nothing: what has come is handed on at once."""
@@ -442,7 +442,7 @@ class _Connector(aiohttp.TCPConnector):
         return [one for one in found if one["host"] in permitted]
 
     async def _wrap_create_connection(self, *args: Any, **kwargs: Any) -> Any:
-        """As aiohttp's, but through a SOCKS proxy where there is one."""
+        """Connect like aiohttp, through a SOCKS proxy if there is one."""
         proxy = _WATCH.get().socks
         if proxy is None:
             return await super()._wrap_create_connection(*args, **kwargs)
@@ -461,7 +461,7 @@ class _Connector(aiohttp.TCPConnector):
         return await self._wrap_existing_connection(*args, sock=connected, **kwargs)
 
     async def _get(self, key: Any, traces: Any) -> Any:
-        """As aiohttp's: an idle connection, unless the attempt must have a fresh one.
+        """Return an idle connection, unless the attempt must have a fresh one.
 
         What has come on an idle one and was not read yet counts as well.
         """

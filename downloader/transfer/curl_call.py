@@ -532,7 +532,7 @@ class Call:
         return bool(self.easy.getinfo(pycurl.ACTIVESOCKET) == -1)
 
     def _surplus_fault(self) -> TransportError | None:
-        """What is wrong with bytes behind a body; those are only seen on a second try."""
+        """Return the fault of bytes behind a body; they only show on a second try."""
         if not self._wants_fresh:
             # Or so it seems: libcurl may have found it closed by the server meanwhile.
             fault = malformed()
@@ -578,7 +578,7 @@ class Call:
         return self._loss(code)
 
     def _proxy_fault(self, code: int, why: str | None) -> TransportError:
-        """What kept the proxy from passing the request on."""
+        """Return the fault that kept the proxy from passing the request on."""
         easy = self.easy
         status = easy.getinfo(pycurl.HTTP_CONNECTCODE)
         if status >= 300:  # noqa: PLR2004 - RFC 9110 §9.3.6

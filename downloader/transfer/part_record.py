@@ -133,7 +133,7 @@ def _named(folder: Folder, name: str) -> str | None:
 
 
 def _load(folder: Folder, place: str) -> PartRecord | None:
-    """What stands in a record; None if it is none that a run of ours wrote."""
+    """Read a record; None if no run of ours wrote it."""
     parent, name = folder.find(place)
     descriptor = os.open(name, _READ_FLAGS, dir_fd=parent)
     try:

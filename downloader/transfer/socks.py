@@ -74,7 +74,7 @@ def shake_hands(proxy: Proxy, connected: socket.socket, host: str, port: int) ->
 async def shake_hands_on_loop(
     proxy: Proxy, connected: socket.socket, host: str, port: int
 ) -> None:
-    """As `shake_hands`, on the running event loop."""
+    """Do the handshake of `shake_hands` on the running event loop."""
     from python_socks.async_.asyncio import Proxy as Client
 
     given = _arguments(proxy)

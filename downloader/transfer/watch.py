@@ -74,7 +74,7 @@ class Watch:
 
 
 def _nothing() -> None:
-    """Where nobody keeps account of it."""
+    """Do nothing: the default of a callback."""
 
 
 def sweep_seconds(timeout_seconds: float) -> float:
