@@ -63,7 +63,6 @@ _BAD_FRAMING = Failure(ErrorKind.PROTOCOL, MALFORMED)
 # an answer of no use, whose status apart.
 _SILENCES = frozenset({ErrorKind.CONNECT, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED})
 _REFUSALS = frozenset({ErrorKind.PROTOCOL, ErrorKind.REDIRECTS, ErrorKind.BLOCKED})
-_LIMITED = http_kind(429)
 # An old name of the first of the content codings.
 _X_GZIP = "x-gzip"
 # RFC 9110 §15.3.7.2: the media type of a body that frames ranges of its own.
@@ -284,8 +283,6 @@ class Exchange:
             return failure
         if failure.stale and not self._attempt.is_fresh:
             return failure  # the same request goes out on a new connection first
-        if failure.kind == _LIMITED:
-            return failure  # it says nothing of the range
         is_silence = failure.kind in _SILENCES and not received_bytes
         if is_silence or failure.kind in _REFUSALS or failure.kind.startswith("http_"):
             return msgspec.structs.replace(failure, refuses_range=True)

@@ -587,7 +587,6 @@ class Frontier:
         history = ticket.history
         history.losses += failure.kind == ErrorKind.WORKER_LOST
         history.stale += failure.stale
-        history.restarts += failure.refuses_range
         assert ticket.began_at is not None
         history.seconds = now - ticket.began_at
         again = retry.decide(failure, history, self._limits.retry, jitter, blame)
@@ -598,6 +597,7 @@ class Frontier:
         ticket.partial = result.partial
         ticket.is_undivided |= failure.refuses_range
         history.without_range = again.without_range
+        history.restarts += again.without_range and not again.counts
         if failure.refuses_range and result.partial is not None:
             ticket.refusal = failure.detail
         self._undivide(ticket, host)

@@ -31,6 +31,7 @@ _RETRIED_KINDS = frozenset(
         *map(http_kind, RETRIED_STATUSES),
     }
 )
+_LIMITED = "http_429"
 # A server's words for too much at once.
 REFUSALS = frozenset({"http_429", "http_503"})
 # What came is not what was asked for, or is not wanted.
@@ -91,7 +92,7 @@ class History(msgspec.Struct):
         number: Tries made, redirects not counted.
         losses: Times its worker died.
         stale: Times a reused connection turned out dead.
-        restarts: Times its part could not be resumed.
+        restarts: Free requests for the whole file, after its part could not be resumed.
         without_range: True if this try went without Range, as its part was refused.
         refusals: Times that its host refused it because of its limit.
         seconds: Time since the first try began.
@@ -160,15 +161,20 @@ def decide(
         return repeated if history.losses <= rules.worker_losses else None
     if failure.stale and history.stale <= 1:
         return repeated
+    if rules.refuses_wait(failure):
+        return None
     waits = blame is not Blame.REQUEST
-    if failure.refuses_range and history.restarts <= 1:
-        again = Again(0.0, counts=False, waits_for_host=waits, without_range=True)
-    elif blame is Blame.HOST or (waits and history.number <= rules.retries):
+    whole = None
+    if failure.refuses_range and not history.restarts:
+        whole = Again(0.0, counts=False, waits_for_host=waits, without_range=True)
+    # A 429 says little of the range: the part is resumed while there are retries.
+    if whole is not None and failure.kind != _LIMITED:
+        return whole
+    if blame is Blame.HOST or (waits and history.number <= rules.retries):
         counts = blame is Blame.BOTH
-        again = msgspec.structs.replace(repeated, counts=counts, waits_for_host=True)
-    else:
-        return None if waits else _back_off(failure, history, rules, jitter)
-    return None if rules.refuses_wait(failure) else again
+        return msgspec.structs.replace(repeated, counts=counts, waits_for_host=True)
+    again = None if waits else _back_off(failure, history, rules, jitter)
+    return again or whole
 
 
 def _back_off(

@@ -521,7 +521,7 @@ class TestRefusal:
         "kind",
         [
             *("http_204", "http_206", "http_302", "http_304", "http_400", "http_403"),
-            *("http_404", "http_405", "http_410", "http_416", "http_500"),
+            *("http_404", "http_405", "http_410", "http_416", "http_429", "http_500"),
             *("http_501", "http_503", "http_999"),
             *(ErrorKind.PROTOCOL, ErrorKind.REDIRECTS, ErrorKind.BLOCKED),
             *(ErrorKind.CONNECT, ErrorKind.TIMEOUT, ErrorKind.TRUNCATED),
@@ -539,7 +539,7 @@ class TestRefusal:
         assert not self.resuming().judge_failure(Failure(kind, "x"), 1).refuses_range
 
     @pytest.mark.parametrize(
-        "kind", [ErrorKind.DISK, ErrorKind.INTERRUPTED, ErrorKind.TOO_LARGE, "http_429"]
+        "kind", [ErrorKind.DISK, ErrorKind.INTERRUPTED, ErrorKind.TOO_LARGE]
     )
     def test_what_has_nothing_to_do_with_the_range_is_none(self, kind: str) -> None:
         assert not self.resuming().judge_failure(Failure(kind, "x"), 0).refuses_range

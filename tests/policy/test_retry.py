@@ -169,13 +169,13 @@ class TestFreeTries:
     def test_refused_range_is_followed_by_none_free_once(self, kind: str) -> None:
         failure = Failure(kind, "no such range", refuses_range=True)
 
-        again = decide(failure, History(number=4, restarts=1), RULES, 0.5)
+        again = decide(failure, History(number=4), RULES, 0.5)
 
         assert again == Again(0.0, counts=False, without_range=True)
 
     def test_refusal_that_asks_for_a_wait_gets_it(self) -> None:
         failure = Failure("http_503", "busy", 2.0, refuses_range=True)
-        history = History(number=4, restarts=1)
+        history = History(number=4)
 
         again = decide(failure, history, RULES, 0.5, Blame.BOTH)
 
@@ -183,29 +183,51 @@ class TestFreeTries:
             0.0, counts=False, waits_for_host=True, without_range=True
         )
 
+    def test_limited_rate_lets_the_part_be_resumed_while_there_are_retries(
+        self,
+    ) -> None:
+        failure = Failure("http_429", "slowly", refuses_range=True)
+
+        for blame in (Blame.HOST, Blame.BOTH):
+            again = decide(failure, History(number=1), RULES, 0.5, blame)
+            assert again is not None
+            assert not again.without_range
+
+    def test_limited_rate_is_followed_by_the_whole_file_in_the_end(self) -> None:
+        failure = Failure("http_429", "slowly", refuses_range=True)
+        last = History(number=RULES.retries + 1)
+        after = History(number=RULES.retries + 1, restarts=1)
+
+        again = decide(failure, last, RULES, 0.5, Blame.BOTH)
+
+        assert again == Again(
+            0.0, counts=False, waits_for_host=True, without_range=True
+        )
+        assert decide(failure, after, RULES, 0.5, Blame.BOTH) is None
+
     def test_refusal_that_asks_for_too_long_a_wait_is_the_end(self) -> None:
         failure = Failure("http_503", "busy", 1e6, refuses_range=True)
 
-        assert decide(failure, History(number=1, restarts=1), RULES, 0.5) is None
+        assert decide(failure, History(number=1), RULES, 0.5) is None
 
     def test_second_refusal_counts_and_is_followed_by_no_range(self) -> None:
         failure = Failure("http_416", "no such range", refuses_range=True)
 
-        again = decide(failure, History(number=1, restarts=2), RULES, 0.5)
+        again = decide(failure, History(number=1, restarts=1), RULES, 0.5)
 
         assert again == Again(0.25, without_range=True)
 
     def test_second_refusal_that_may_pass_leaves_the_part_another_chance(self) -> None:
         failure = Failure("http_503", "busy", refuses_range=True)
 
-        again = decide(failure, History(number=1, restarts=2), RULES, 0.5)
+        again = decide(failure, History(number=1, restarts=1), RULES, 0.5)
 
         assert again == Again(0.25)
 
     def test_second_refusal_without_a_retry_left_is_the_end(self) -> None:
         failure = Failure("http_416", "no such range", refuses_range=True)
 
-        assert decide(failure, History(number=4, restarts=2), RULES, 0.5) is None
+        assert decide(failure, History(number=4, restarts=1), RULES, 0.5) is None
 
     @pytest.mark.parametrize(
         "failure",
