@@ -243,7 +243,9 @@ _HOST_KEYS = ("headers", "allow_http")
 
 def _checked_table(table: object, where: str) -> dict[str, object]:
     if not isinstance(table, dict):
-        raise InvalidSettings(f"{where}: must be a table with the key headers")
+        raise InvalidSettings(
+            f"{where}: must be a table with headers, and allow_http if wanted"
+        )
     for key in table:
         if key not in _HOST_KEYS:
             near = closest(key, _HOST_KEYS)

@@ -141,7 +141,7 @@ class Intake:
         if not first.is_there:
             if first.attempts:
                 why = first.detail or first.error
-                changes["detail"] = f"another line of this URL was asked for: {why}"
+                changes["detail"] = f"the same URL on another line failed: {why}"
             return msgspec.structs.replace(first, **changes)
         changes["status"] = Status.SKIPPED
         if checksum:
@@ -151,9 +151,9 @@ class Intake:
                 known = self._digest_of(first.path or "", algorithm) or ""
             if known != checksum:
                 changes |= _MISMATCH | {
-                    "detail": f"another line fetched it: its {algorithm} is "
-                    f"{digests.hexadecimal(known) or 'not known'}, "
-                    f"{digests.hexadecimal(checksum)} was asked for"
+                    "detail": f"another line saved this file; its {algorithm} is "
+                    f"{digests.hexadecimal(known) or 'not known'}, expected "
+                    f"{digests.hexadecimal(checksum)}"
                 }
         return msgspec.structs.replace(first, **changes)
 

@@ -353,7 +353,8 @@ class Manifest:
                 return action()
             except sqlite3.OperationalError as error:
                 # An extended code has its kind in the last byte.
-                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+                code = getattr(error, "sqlite_errorcode", 0)  # none of Python's own
+                is_busy = code & 0xFF == sqlite3.SQLITE_BUSY
                 if not is_busy or self._is_stopped or time.monotonic() > until:
                     raise
             time.sleep(0.02)
@@ -401,7 +402,7 @@ class Manifest:
         try:
             with contextlib.closing(self._restricted(NAME)) as damaged:
                 yield from manifest_schema.salvage(damaged, most_bytes)
-        except sqlite3.DatabaseError:
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
             if self._is_stopped:
                 raise
 
@@ -431,7 +432,8 @@ class Manifest:
 
     def _fact(self, name: str) -> int | None:
         row = self._connection.execute(
-            "SELECT value FROM facts WHERE name = ?", (name,)
+            "SELECT value FROM facts WHERE name = ? AND typeof(value) = 'integer'",
+            (name,),
         ).fetchone()
         return row[0] if row is not None and standing.is_count(row[0]) else None
 

@@ -80,6 +80,9 @@ class Newer(Exception):
     """A newer version of this program made the file."""
 
 
+_FOREIGN = "its tables are not those of this program"
+
+
 def check(connection: sqlite3.Connection) -> None:
     """Refuse a file that is not one of ours, before anything in it is used.
 
@@ -87,18 +90,27 @@ def check(connection: sqlite3.Connection) -> None:
         Newer: As it says.
         sqlite3.DatabaseError: It has other tables, or something besides them.
     """
+    try:
+        _check(connection)
+    except UnicodeDecodeError as error:  # Python reads SQLite's complaint about it
+        raise sqlite3.DatabaseError(_FOREIGN) from error
+
+
+def _check(connection: sqlite3.Connection) -> None:
     version = _version(connection)
     if version > VERSION:
         raise Newer
     # One more than there may be: there might be millions.
+    strict, connection.text_factory = connection.text_factory, _text
     found = connection.execute(
         "SELECT name, type, tbl_name, sql FROM sqlite_master LIMIT 4"
     ).fetchall()
+    connection.text_factory = strict
     tables = {
         name: _plain(sql) for name, *kind, sql in found if kind == ["table", name]
     }
     if len(tables) != len(found) or tables != _tables(_SCHEMAS.get(version, "")):
-        raise sqlite3.DatabaseError("its tables are not those of this program")
+        raise sqlite3.DatabaseError(_FOREIGN)
 
 
 def prepare(connection: sqlite3.Connection) -> None:
@@ -131,13 +143,13 @@ def salvage(
     Raises:
         sqlite3.DatabaseError: The rest cannot be read.
     """
+    connection.text_factory = _text
     names = _stored_columns(connection)
     older = {"digest": "sha256"} if "sha256" in names else {}
     wanted = [older.get(name, name) for name in _COLUMNS.split(", ")]
     columns = ", ".join(name if name in names else "NULL" for name in wanted)
     if not names:
         return
-    connection.text_factory = _text
     for row in connection.execute(f"SELECT {columns} FROM files NOT INDEXED"):  # noqa: S608 - constants
         most_bytes -= _ROW_BYTES + sum(len(one) for one in row if isinstance(one, str))
         if most_bytes < 0:

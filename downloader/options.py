@@ -227,9 +227,9 @@ OPTIONS: tuple[Option, ...] = (
         "checksums",
         "checksums",
         default=None,
-        purpose="refuse files that have another checksum than FILE, as sha256sum, sha512sum, "
-        "sha384sum, sha1sum, md5sum or b3sum writes it, says for their names; a signature in "
-        "it is not checked",
+        purpose="fail files whose checksum differs from the one in FILE, as sha256sum, "
+        "sha512sum, sha384sum, sha1sum, md5sum or b3sum writes it; a signature in FILE is "
+        "not checked",
         flags=("--checksums",),
         group="where",
         metavar="FILE",
@@ -240,8 +240,8 @@ OPTIONS: tuple[Option, ...] = (
         "hash",
         "choice",
         default="sha256",
-        purpose="hash files with NAME: sha256, blake3, xxh3 or none; a file with a checksum "
-        "is hashed with that one's algorithm in any case",
+        purpose="hash files with NAME: sha256, blake3, xxh3 or none; a file with a required "
+        "checksum is always hashed with the checksum's algorithm",
         flags=("--hash",),
         metavar="NAME",
         choices=("sha256", "blake3", "xxh3", "none"),
@@ -392,8 +392,8 @@ OPTIONS: tuple[Option, ...] = (
         "retry_max_time",
         "seconds",
         default=600.0,
-        purpose="begin no retry later than SECONDS after the first try for the URL; give up "
-        "a host that has refused everything, or was away, for so long",
+        purpose="start no retry later than SECONDS after the first attempt; give up a host "
+        "that has refused every request, or was not reached, for that long",
         flags=("--retry-max-time",),
         metavar="SECONDS",
     ),
@@ -401,8 +401,8 @@ OPTIONS: tuple[Option, ...] = (
         "max_host_failures",
         "count",
         default=20,
-        purpose="pause a host that was never reached after N failures in a row, then give "
-        "it up; none never does",
+        purpose="pause a host that was never reached after N consecutive failures, then "
+        "give it up (none: never)",
         flags=("--max-host-failures",),
         metavar="N",
         words=("none",),

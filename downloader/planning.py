@@ -169,7 +169,9 @@ def read_sums(path: str | None) -> Sums | None:
     except ValueError as error:
         raise UsageError(f"--checksums {path}, {printable(str(error))}") from error
     if not len(sums):
-        raise UsageError(f"--checksums {path} has no line of sha256sum in it")
+        raise UsageError(
+            f"--checksums {path} has no checksum in it, as sha256sum writes them"
+        )
     if sums.is_signed:
         logger.warning(
             "--checksums %s: its OpenPGP signature is not checked; check it with gpg "

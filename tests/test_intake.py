@@ -187,7 +187,7 @@ def test_a_spelling_fails_as_the_first_did(intake, ledger):
     (spelling,) = intake.spellings()
     assert (spelling.seq, spelling.url, spelling.attempts) == (1, "HTTP://h/a", 0)
     assert (spelling.status, spelling.error) == (Status.FAILED, "http_404")
-    assert spelling.detail == "another line of this URL was asked for: gone"
+    assert spelling.detail == "the same URL on another line failed: gone"
 
 
 @given(st.lists(st.sampled_from(LINES), max_size=30))

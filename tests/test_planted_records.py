@@ -320,6 +320,29 @@ def test_a_manifest_that_is_more_than_ours_is_none(odd, workdir, plant):
     assert rows == 3
 
 
+@pytest.mark.parametrize(
+    "plant",
+    [
+        "UPDATE facts SET value = CAST(x'ff' AS TEXT)",
+        """PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = replace(sql, 'etag', 'eta' || CAST(x'ff' AS TEXT))
+        """,
+        """PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = sql || CAST(x'ff' AS TEXT)""",
+    ],
+    ids=["fact", "column", "syntax"],
+)
+def test_a_manifest_with_texts_that_are_no_utf_8_ends_no_run(odd, workdir, plant):
+    urls = [odd.url(f"ok/{size}") for size in (1, 2)]
+    fetch(urls)
+    with planted(workdir / "downloads/.downloader") as manifest:
+        manifest.executescript(plant)
+    report = fetch(urls)
+
+    assert [one.error for one in report] == [None, None]
+    assert report.summary.manifest_complete
+
+
 @pytest.mark.parametrize("digest", ["digest", "sha256"])
 def test_a_manifest_of_an_earlier_version_is_no_plant(odd, workdir, digest, caplog):
     """Comments and blanks of the statements that made it are as they were then."""

@@ -97,7 +97,7 @@ class Rest(msgspec.Struct, frozen=True):
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """When an attempt's end was heard of.
+    """Time and newest attempt at the end of an attempt.
 
     Attributes:
         now: The frontier's clock.
@@ -253,7 +253,7 @@ class Breaker:
         elif self.state is not State.OPEN:
             self._failures += 1
         if self._rules.refuses_wait(failure):
-            self._die_asked(asked, moment.now)
+            self._die_asked(asked, moment)
         elif is_news and (asked or self._is_hosts(sign, ticket)):
             self._pause(sign, asked, moment)
         elif self.state is State.OPEN:
@@ -328,7 +328,7 @@ class Breaker:
         self._open(now, asked or min(rest, left), what, is_first=is_first)
 
     def _patience(self) -> tuple[float, float, str]:
-        """Since when the host is in trouble, how long that is borne, by which option."""
+        """Return the trouble's start, the patience in seconds, and the option to name."""
         host, total = self.host, self._rules.total_seconds
         since = host.granted_at if self.is_refused else host.reached_at
         if since is not None or self.asked_seconds:
@@ -354,11 +354,14 @@ class Breaker:
         self.until = now + (self._next_cool_down() if seconds is None else seconds)
         self._reason = self._say(what)
 
-    def _die_asked(self, asked: float, now: float) -> None:
+    def _die_asked(self, asked: float, moment: Moment) -> None:
         most = f"--max-retry-wait {self._rules.retry_after_max_seconds:g}"
         what = f"asks for a pause of {asked:.0f} s (Retry-After), longer than {most}"
+        if self.state is State.CLOSED:
+            self._paused_at = moment.now
+        self._first_id = moment.newest_id + 1  # an earlier request's answer is no news
         self.is_refused = True
-        self._die(now, what, asked)
+        self._die(moment.now, what, asked)
 
     def _say(self, what: str) -> str:
         assert self._last is not None

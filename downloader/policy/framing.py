@@ -1,4 +1,4 @@
-"""How a response head says where its body ends (RFC 9112 §6)."""
+"""Framing of a response body, as its head tells it (RFC 9112 §6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may start next: per-host queues and slots, waits, retries, hosts that are down.
+"""Schedule attempts per host: queues, slots, waits, retries, hosts that are down.
 
     add ──► queued ──take──► in flight ──judge──► finished
               ▲                  │

@@ -158,8 +158,8 @@ def withheld(rules: HeaderRules, url: Url) -> str | None:
     if not names:
         return None
     return (
-        f"{', '.join(dict.fromkeys(names))} of the host's table was not sent, as the URL "
-        "is http: use https, or set allow_http = true in the table"
+        "headers of the host's table not sent over http: "
+        f"{', '.join(dict.fromkeys(names))}; use https, or set allow_http = true in the table"
     )
 
 

@@ -1,4 +1,4 @@
-"""What the frontier keeps of each host: its queue, its slots, its pauses, its answers."""
+"""State of each host in the frontier: queue, slots, pauses, answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, if any, and how messages name it."""
+"""Choose the proxy of a request, and name it in messages."""
 
 from __future__ import annotations
 

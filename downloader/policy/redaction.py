@@ -68,9 +68,10 @@ def redact(line: str) -> str:
     for mark in _MARK.finditer(line):
         end = mark.end()
     shown = _without_password(line, end) if end else line
-    if "://" in shown[:_LONGEST_BEGINNING]:
-        return shown
-    return _NAMED_SECRET.sub(r"\1***", shown)
+    # A URL keeps its query; words behind it may be another program's options.
+    word = _WORD.search(shown) if "://" in shown[:_LONGEST_BEGINNING] else None
+    url_end = word.end() if word else 0
+    return shown[:url_end] + _NAMED_SECRET.sub(r"\1***", shown[url_end:])
 
 
 def _without_password(line: str, end: int) -> str:

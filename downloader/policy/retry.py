@@ -45,7 +45,7 @@ class RetryRules(msgspec.Struct, frozen=True, kw_only=True):
         retries: Further requests after the first.
         backoff_seconds: The first wait's upper end; it doubles with each retry.
         backoff_max_seconds: The upper end's cap.
-        retry_after_max_seconds: A longer wish of the server's ends the request.
+        retry_after_max_seconds: A longer Retry-After gives the host up at once.
         total_seconds: No retry begins later than this after the first try did; and a
             host that is paused is given up so long after it last granted something.
         worker_losses: Times an attempt may lose its worker before it counts as failed.

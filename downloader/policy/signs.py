@@ -1,4 +1,4 @@
-"""What the end of an attempt says of the host that was asked."""
+"""Classify the end of an attempt by what it says of its host."""
 
 from __future__ import annotations
 

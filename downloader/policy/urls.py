@@ -229,7 +229,7 @@ def _check_characters(text: str) -> None:
     match = _FORBIDDEN.search(text)
     if match:
         shown = printable(match.group())
-        raise refusal(text, f"has the character {shown}, which no byte stands for")
+        raise refusal(text, f"has the character {shown}, which cannot be sent")
 
 
 def _scheme_fault(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a run waits for, in one phrase for the progress display."""
+"""Describe paused and limited hosts in one phrase for the progress display."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def _describe_rates(used: list[Breaker]) -> str:
     if not rates:
         return ""
     limited = [one for one in used if one.throttle]
-    return (
-        f"{_name(limited)} limited to {sum(rates):.1f} requests/s ({_files(limited)})"
-    )
+    rate = sum(rates)
+    pace = f"{rate:.1f} requests/s" if rate >= 1 else f"{60 * rate:.0f} requests/min"
+    return f"{_name(limited)} limited to {pace} ({_files(limited)})"
 
 
 def _name(hosts: list[Breaker]) -> str:

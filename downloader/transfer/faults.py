@@ -112,7 +112,10 @@ def socks(reply: int | None, why: str) -> TransportError:
 
 def unseen_address(proxy: str) -> TransportError:
     """A proxy would connect where nobody here can check the address."""
-    text = f"{proxy}: connects to whatever address it likes; leave --block-private out, or pass --proxy none"
+    text = (
+        f"{proxy}: the address that it connects to cannot be checked; leave out "
+        "--block-private, or pass --proxy none"
+    )
     return TransportError(ErrorKind.BLOCKED, text)
 
 

@@ -68,7 +68,9 @@ def test_what_a_request_goes_without_is_told() -> None:
 
     assert "Cookie" not in talk.request_fields()
     assert talk.withheld is not None
-    assert talk.withheld.startswith("Cookie of the host's table was not sent")
+    assert talk.withheld.startswith(
+        "headers of the host's table not sent over http: Cookie;"
+    )
     assert wanting("").withheld is None
 
 

@@ -180,7 +180,9 @@ class TestForHop:
         note = headers.withheld(rules, parse("http://a.test/"))
 
         assert note is not None
-        assert note.startswith("Cookie, X-Token of the host's table was not sent")
+        assert note.startswith(
+            "headers of the host's table not sent over http: Cookie, X-Token;"
+        )
         assert "set allow_http = true in the table" in note
         assert headers.withheld(rules, parse("https://a.test/")) is None
         assert headers.withheld(rules, parse("http://c.test/")) is None

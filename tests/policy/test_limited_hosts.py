@@ -205,6 +205,18 @@ def test_a_pause_beyond_the_bound_gives_the_host_up_at_once():
     )
 
 
+def test_an_answer_to_an_earlier_request_takes_no_given_up_host_back():
+    made = Frontier(Limits())
+    for seq in range(3):
+        made.add(entry(seq))
+    refused, late = (made.take(0.0, 1)[0] for _ in range(2))
+    made.judge(AttemptResult(refused.id, failure=TOMORROW), 0.0, 0.0)
+    made.judge(AttemptResult(late.id), 0.1, 0.0)
+
+    assert made.take(0.2, 1) == []
+    assert [one.host for one in made.give_up()] == ["a.test:80"]
+
+
 def test_a_host_that_was_given_up_for_a_long_pause_is_asked_again_after_it():
     made = Frontier(Limits())
     made.add(entry(0))

@@ -166,7 +166,7 @@ class TestParse:
             ("http://example.org:8o/", "no number from 1 to 65535"),
             ("http://example.org:٣/", "no number from 1 to 65535"),
             ("http://exa\nmple.org/", r"has the character '\x0a' in its host"),
-            ("http://example.org/\ud800", r"has the character \ud800, which no byte"),
+            ("http://example.org/\ud800", r"has the character \ud800, which cannot"),
             (f"http://h/{'a' * MAX_LENGTH}", "16384 are the most"),
         ],
     )
@@ -534,6 +534,11 @@ class TestRedact:
             ("x http://u:p@h/ http://v:q/r@h", "***@h"),
             ("http-passwd=secret", "http-passwd=***"),
             ("header=Authorization: Bearer secret", "header=Authorization:***"),
+            ("https://h/a http-passwd=secret", "https://h/a http-passwd=***"),
+            (
+                "https://h/?password=1 -H 'Authorization: Bearer secret'",
+                "https://h/?password=1 -H 'Authorization:***",
+            ),
             ('{"password": "secret"}', '{"password":***'),
         ],
     )

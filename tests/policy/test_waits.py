@@ -75,3 +75,13 @@ def test_a_limited_rate_is_named_while_there_is_something_to_do():
 
     assert said == "a.test:80 limited to 2.0 requests/s (4 files)"
     assert made.waits(9.0) == ""
+
+
+def test_a_small_rate_is_told_by_the_minute():
+    made = frontier("a.test:80")
+    fail(made, Failure("http_429", "slowly", 100.0))
+    (probe,) = made.take(100.0, 1)
+    made.judge(AttemptResult(probe.id), 100.0, 0.0)
+    made._breakers.get("a.test:80").throttle.rate = 0.05
+
+    assert made.waits(100.0) == "a.test:80 limited to 3 requests/min (4 files)"
