@@ -471,6 +471,7 @@ def _beside(action: Callable[[], Result], interrupt: Callable[[], None]) -> Resu
         may_begin.set()
         while not has_ended.wait(_LOOK_SECONDS):  # Windows heeds no signal meanwhile
             pass
+        thread.join()  # a process with a second thread cannot be copied
     except BaseException:
         interrupt()
         has_begun = may_begin.is_set()

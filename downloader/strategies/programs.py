@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, Protocol
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _FIRST_LOOK_SECONDS = 0.0005
 _LATER_LOOK_SECONDS = 0.05
 _MOST_DESCRIPTORS = 1 << 20
+# How long a thread that Python has seen end may still be listed by the system.
+_ENDING_SECONDS = 0.05
 
 
 class Program(Protocol):
@@ -75,10 +78,15 @@ def can_copy() -> bool:
     """True if a copy of this process would be sound."""
     if not sys.platform.startswith("linux"):
         return False
+    until = time.monotonic() + _ENDING_SECONDS
     try:
-        return len(os.listdir("/proc/self/task")) == 1
+        while len(os.listdir("/proc/self/task")) > 1:
+            if threading.active_count() > 1 or time.monotonic() > until:
+                return False
+            time.sleep(0.001)
     except OSError:
         return False
+    return True
 
 
 def copy(serve: Callable[[], None]) -> Program:
