@@ -261,7 +261,7 @@ def asked(odd, sep, others=0):
 
 def are_told(reports):
     return all(
-        f"its {kind} is {digits(size, kind)}, {digits(size + 1, kind)} was"
+        f"its {kind} is {digits(size, kind)}, expected {digits(size + 1, kind)}"
         in row.detail
         for (size, kind), row in zip(KINDS.items(), reports, strict=True)
     )
@@ -388,7 +388,7 @@ def test_sums_of_which_none_is_of_use_are_told_about(odd, workdir, caplog):
     with caplog.at_level(logging.WARNING, "downloader"):
         assert rows(fetch([odd.url("ok/10")], checksums="OTHER")) == [("ok", None)]
         assert "nothing was checked by it" in caplog.text
-    with pytest.raises(UsageError, match="has no line of sha256sum"):
+    with pytest.raises(UsageError, match="has no checksum in it"):
         fetch([odd.url("ok/10")], checksums="EMPTY")
 
 

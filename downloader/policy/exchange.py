@@ -452,7 +452,7 @@ class Exchange:
         if wanted is None or wanted == digest:
             return None
         found, asked = digests.hexadecimal(digest), digests.hexadecimal(wanted)
-        reason = f"its {digests.algorithm(wanted)} is {found}, {asked} was asked for"
+        reason = f"its {digests.algorithm(wanted)} is {found}, expected {asked}"
         if is_pieced:
             # Who knows what lay there: once more, in one piece, before it counts.
             return begin_again(reason)

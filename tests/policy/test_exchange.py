@@ -603,7 +603,7 @@ class TestEnd:
         whole = wanting("5a").judge_digest("5b", is_pieced=False)
         pieced = wanting("5a").judge_digest("5b", is_pieced=True)
 
-        reason = "its sha256 is 5b, 5a was asked for"
+        reason = "its sha256 is 5b, expected 5a"
         assert whole == Failure(ErrorKind.CHECKSUM, reason)
         assert pieced == begin_again(reason)
 
